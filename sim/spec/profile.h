@@ -1,0 +1,67 @@
+// A profile: what one device costs. A flat table of named numbers, each with its provenance, and
+// sample tables of measured operators. Profiles stack: a later one overrides an earlier one number by
+// number, sample table by sample table.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sim/core/quantity.h"
+#include "sim/spec/provenance.h"
+
+namespace foretoken {
+
+struct Parameter {
+  double value = 0;  // SI base units: s, bytes, bytes/s, op/s, 1
+  Provenance provenance = Provenance::assumed;
+  std::string source;  // who says so: a file, a paper, a command and its date
+};
+
+// The names a profile may use. `*` stands for one path element, such as a GEMM format or link class.
+// `foretoken list profiles` and the strict reader both use this table.
+struct ProfileKey {
+  std::string_view pattern;
+  Unit unit;
+  std::string_view meaning;
+};
+std::span<const ProfileKey> profile_keys();
+const ProfileKey* find_profile_key(std::string_view name);
+
+// One measured operator call. What `shape` holds depends on the family:
+//   gemm.FORMAT        m, n, k
+//   all_reduce.FORMAT  ranks, bytes per rank
+struct Sample {
+  std::vector<std::int64_t> shape;
+  double seconds = 0;
+};
+
+struct SampleTable {
+  std::vector<Sample> samples;
+  Provenance provenance = Provenance::measured;
+  std::string source;
+};
+
+struct Profile {
+  std::string name;
+  std::string device;       // "H100-SXM5-80GB", "Intel Xeon, 2 cores"
+  std::string fingerprint;  // of the machine it was measured on; empty for datasheets
+  std::string date;
+  std::string file;         // where it was read from
+  std::map<std::string, Parameter, std::less<>> parameters;
+  std::map<std::string, SampleTable, std::less<>> samples;
+
+  const Parameter* find(std::string_view key) const;
+  // Throws InputError with the key, its meaning and the profile's name when absent.
+  const Parameter& at(std::string_view key) const;
+  double value_or(std::string_view key, double fallback) const;
+
+  // `later` wins wherever it has a number.
+  void override_with(const Profile& later);
+};
+
+}  // namespace foretoken
