@@ -8,6 +8,8 @@
 add_library(foretoken_warnings INTERFACE)
 target_compile_options(foretoken_warnings INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion>
+  # g++ 12 reports overlaps of 2^63 bytes inside std::string (GCC bug 105651).
+  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-Wno-restrict>
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${FORETOKEN_WERROR}>>:-Werror>)
 
 # Results must not depend on compiler or build type: no contraction of a*b+c into one rounding.

@@ -18,8 +18,8 @@ namespace foretoken {
 // "w4a16/g128", "w4a8", "w4a8/g128/integer-scale".
 std::string gemm_format_name(const Format& weights, const Format& activations);
 
-// t = (t0 + max(wave-quantised compute, bytes / bandwidth)) x residual(m, n, k). Units: s, op/s, bytes/s.
-// Pure arithmetic: calibrate/fit fits exactly this.
+// t = (t0 + max(wave-quantised compute, bytes / bandwidth)) x residual(m, n, k). Units: s, op/s,
+// bytes/s. Pure arithmetic: calibrate/fit fits exactly this.
 struct GemmRoofline {
   double t0 = 0;
   double peak = 0;       // op/s reached by large GEMMs
@@ -30,7 +30,8 @@ struct GemmRoofline {
 
 class CostModel {
  public:
-  // Throws InputError when the profile lacks a number that every scenario needs (memory, bandwidth).
+  // Throws InputError when the profile lacks a number that every scenario needs (memory,
+  // bandwidth).
   explicit CostModel(Profile profile);
   ~CostModel();
   CostModel(CostModel&&) noexcept;

@@ -1,9 +1,9 @@
-// Builds the operator graph of a dense decoder (MHA, GQA; gated or plain MLP; sliding window; QK norm)
-// under tensor and pipeline parallelism, and answers how much memory the model takes.
+// Builds the operator graph of a dense decoder (MHA, GQA; gated or plain MLP; sliding window; QK
+// norm) under tensor and pipeline parallelism, and answers how much memory the model takes.
 //
-// Tensor parallelism splits QKV and gate/up by columns and O and down by rows, with an all-reduce of
-// tokens x hidden after each (Megatron-LM, arXiv 1909.08053). KV heads are replicated when there are
-// fewer of them than ranks.
+// Tensor parallelism splits QKV and gate/up by columns and O and down by rows, with an all-reduce
+// of tokens x hidden after each (Megatron-LM, arXiv 1909.08053). KV heads are replicated when there
+// are fewer of them than ranks.
 #pragma once
 
 #include <cstdint>
@@ -17,13 +17,14 @@
 
 namespace foretoken {
 
-// First and one-past-last layer of each pipeline stage; as even as possible, the earlier stages larger.
+// First and one-past-last layer of each pipeline stage; as even as possible, the earlier stages
+// larger.
 std::vector<std::pair<int, int>> split_layers(int layers, int stages);
 
 class GraphBuilder {
  public:
-  // Throws InputError when the model cannot be laid out so: a degree that does not divide the heads,
-  // more stages than layers, MoE or MLA (not built yet).
+  // Throws InputError when the model cannot be laid out so: a degree that does not divide the
+  // heads, more stages than layers, MoE or MLA (not built yet).
   GraphBuilder(ModelSpec model, PrecisionSpec precision, ParallelSpec parallel);
 
   int stages() const { return parallel_.pipeline; }

@@ -1,4 +1,5 @@
-// Durations of collectives: a schedule of transfers and codec work, simulated as flows on a topology.
+// Durations of collectives: a schedule of transfers and codec work, simulated as flows on a
+// topology.
 #pragma once
 
 #include <cstdint>
@@ -36,7 +37,8 @@ struct CollectiveCosts {
     Time step_latency = kTimeZero;
   };
   std::map<LinkClass, PerClass> per_class;
-  // Time of codec work on one rank: quantise or dequantise `values` values in `wire`. Empty: raw only.
+  // Time of codec work on one rank: quantise or dequantise `values` values in `wire`. Empty: raw
+  // only.
   std::function<Time(std::int64_t values, const Format& wire)> codec;
   Provenance provenance = Provenance::assumed;
   double sd_family = 0;

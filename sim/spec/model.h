@@ -16,7 +16,8 @@ struct MoeSpec {
   bool operator==(const MoeSpec&) const = default;
 };
 
-// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434); kv_lora_rank 0 means plain attention.
+// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434); kv_lora_rank 0 means plain
+// attention.
 struct MlaSpec {
   int kv_lora_rank = 0;
   int q_lora_rank = 0;
@@ -42,7 +43,8 @@ struct ModelSpec {
   bool qkv_bias = false;
   bool qk_norm = false;
   std::int64_t sliding_window = 0;  // 0: full attention
-  int window_every = 1;  // of each `window_every` layers, all but the last use the window (Gemma-2: 2)
+  int window_every =
+      1;  // of each `window_every` layers, all but the last use the window (Gemma-2: 2)
   MoeSpec moe;
   MlaSpec mla;
 

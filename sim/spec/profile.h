@@ -1,6 +1,6 @@
 // A profile: what one device costs. A flat table of named numbers, each with its provenance, and
-// sample tables of measured operators. Profiles stack: a later one overrides an earlier one number by
-// number, sample table by sample table.
+// sample tables of measured operators. Profiles stack: a later one overrides an earlier one number
+// by number, sample table by sample table.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +22,8 @@ struct Parameter {
   std::string source;  // who says so: a file, a paper, a command and its date
 };
 
-// The names a profile may use. `*` stands for one path element, such as a GEMM format or link class.
-// `foretoken list profiles` and the strict reader both use this table.
+// The names a profile may use. `*` stands for one path element, such as a GEMM format or link
+// class. `foretoken list profiles` and the strict reader both use this table.
 struct ProfileKey {
   std::string_view pattern;
   Unit unit;
@@ -51,7 +51,7 @@ struct Profile {
   std::string device;       // "H100-SXM5-80GB", "Intel Xeon, 2 cores"
   std::string fingerprint;  // of the machine it was measured on; empty for datasheets
   std::string date;
-  std::string file;         // where it was read from
+  std::string file;  // where it was read from
   std::map<std::string, Parameter, std::less<>> parameters;
   std::map<std::string, SampleTable, std::less<>> samples;
 

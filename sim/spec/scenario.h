@@ -1,6 +1,6 @@
-// A scenario: everything a user states about one simulation. Plain data, already checked for units and
-// ranges by sim/config; relations between parts (does it fit, do degrees divide) are checked where the
-// parts meet.
+// A scenario: everything a user states about one simulation. Plain data, already checked for units
+// and ranges by sim/config; relations between parts (does it fit, do degrees divide) are checked
+// where the parts meet.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +35,8 @@ struct ParallelSpec {
 };
 
 // Which GPU each rank sits on. Explicit groups list GPU indices per tensor group, in the order
-// pipeline within data; `order` names the dimensions from the innermost (neighbouring GPUs) outwards.
+// pipeline within data; `order` names the dimensions from the innermost (neighbouring GPUs)
+// outwards.
 struct PlacementSpec {
   std::vector<std::string> order{"tensor", "expert", "pipeline", "data"};
   std::vector<std::vector<int>> groups;  // empty: auto
@@ -74,7 +75,8 @@ struct EngineSpec {
   std::optional<Time> host_sequence;
   std::optional<Time> host_prefill_step;
   std::optional<Time> host_request;
-  std::string router = "least-loaded";  // between data-parallel replicas: round-robin | least-loaded
+  std::string router =
+      "least-loaded";  // between data-parallel replicas: round-robin | least-loaded
   SourceMark mark;
 };
 
@@ -107,8 +109,8 @@ struct LengthSpec {
     double sigma = 0;
   };
   Side input, output;
-  std::string trace;            // path, resolved; kind == trace
-  std::int64_t max_total = 0;   // requests are cut to this many tokens in all; 0: no cut
+  std::string trace;           // path, resolved; kind == trace
+  std::int64_t max_total = 0;  // requests are cut to this many tokens in all; 0: no cut
   SourceMark mark;
 };
 
@@ -131,7 +133,7 @@ struct ScenarioSpec {
   std::string file;
   std::uint64_t hash = 0;  // of the canonical text, overrides included
   ModelSpec model;
-  std::string cluster;  // path, resolved
+  std::string cluster;                        // path, resolved
   Marked<std::vector<std::string>> profiles;  // paths, resolved; empty: the cluster's own
   ParallelSpec parallel;
   PlacementSpec placement;

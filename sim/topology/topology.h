@@ -1,8 +1,8 @@
 // The device graph and its routes. The only user of Boost.Graph (in the .cpp).
 //
-// GPUs and host memory never forward traffic; a NIC forwards only between its PCIe side and its network
-// side. Routes minimise (worst link class, then latency, then hops); equal ones are chosen by hash
-// (ECMP). They are computed on demand and remembered; safe to call from several threads.
+// GPUs and host memory never forward traffic; a NIC forwards only between its PCIe side and its
+// network side. Routes minimise (worst link class, then latency, then hops); equal ones are chosen
+// by hash (ECMP). They are computed on demand and remembered; safe to call from several threads.
 #pragma once
 
 #include <cstdint>
