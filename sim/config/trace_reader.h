@@ -9,16 +9,10 @@
 
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "sim/spec/request.h"
 
 namespace foretoken::config {
-
-struct Trace {
-  std::vector<Request> requests;  // ordered by arrival
-  bool has_arrivals = false;
-};
 
 // Throws InputError naming file and line of the first broken line.
 Trace read_trace(const std::string& path);
