@@ -11,6 +11,7 @@
 #include "sim/cost/cost_model.h"
 #include "sim/metrics/metrics.h"
 #include "sim/model/graph_builder.h"
+#include "sim/scheduler/scheduler.h"
 #include "sim/serving/memory.h"
 #include "sim/serving/placement.h"
 #include "sim/serving/workload.h"

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "sim/core/error.h"
+#include "sim/core/random.h"
+#include "sim/cost/collective_constants.h"
 
 namespace foretoken {
 namespace {
@@ -35,6 +37,19 @@ BatchShape of_rows(std::int64_t rows) {
 }
 
 }  // namespace
+
+CollectiveCosts collective_costs(const Profile& profile) {
+  const CollectiveConstants constants = collective_constants(profile);
+  CollectiveCosts costs;
+  costs.t0 = time_from_seconds(constants.t0);
+  costs.step_latency = time_from_seconds(constants.step_latency);
+  for (const auto& [link_class, numbers] : constants.per_class) {
+    costs.per_class[link_class] = {numbers.efficiency, time_from_seconds(numbers.step_latency)};
+  }
+  costs.provenance = constants.provenance;
+  costs.sd_family = constants.sd_family;
+  return costs;
+}
 
 StepTimer::StepTimer(const StepContext& context, StagePlacement placement, int stage,
                      const CostDraw& draw, bool exact)
