@@ -4,9 +4,12 @@
 
 #include <cstdio>
 #include <exception>
+#include <string>
+#include <vector>
 
 #include "sim/cli/commands.h"
 #include "sim/core/error.h"
+#include "sim/core/quantity.h"
 #if FORETOKEN_HAVE_CALIBRATE
 #include "calibrate/commands.h"
 #endif
@@ -15,6 +18,16 @@ namespace {
 
 void complain(std::string_view message) {
   fmt::print(stderr, "foretoken: {}\n", message);
+}
+
+std::string unknown_command(const CLI::App& app, const std::string& word) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands({})) {
+    names.push_back(command->get_name());
+  }
+  const std::string_view near = foretoken::nearest(word, names);
+  return near.empty() ? fmt::format("unknown command \"{}\"; see foretoken --help", word)
+                      : fmt::format("unknown command \"{}\" (did you mean \"{}\"?)", word, near);
 }
 
 int parse_and_run(int argc, char** argv) {
@@ -41,6 +54,10 @@ int parse_and_run(int argc, char** argv) {
   } catch (const CLI::CallForVersion& request) {
     return app.exit(request);
   } catch (const CLI::ParseError& error) {
+    if (argc > 1 && argv[1][0] != '-' && app.get_subcommand_no_throw(argv[1]) == nullptr) {
+      complain(unknown_command(app, argv[1]));
+      return 2;
+    }
     complain(fmt::format("{}; see foretoken --help", error.what()));
     return 2;
   }

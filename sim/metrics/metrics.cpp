@@ -107,15 +107,13 @@ Distribution weighted_distribution(std::vector<std::pair<Time, std::int64_t>> va
     squares += off * off * static_cast<double>(count);
   }
   d.std_dev = std::sqrt(squares / n);
-  // Walks the runs once; the wanted ranks ascend.
-  std::size_t run = 0;
-  std::int64_t before = 0;
+  std::vector<std::int64_t> through;  // how many values up to and including each run
+  for (const auto& [value, count] : values) {
+    through.push_back((through.empty() ? 0 : through.back()) + count);
+  }
   const auto value_at = [&](std::int64_t rank) {
-    while (rank >= before + values[run].second) {
-      before += values[run].second;
-      ++run;
-    }
-    return to_millis(values[run].first);
+    const auto run = std::upper_bound(through.begin(), through.end(), rank) - through.begin();
+    return to_millis(values[static_cast<std::size_t>(run)].first);
   };
   const auto at = [&](double percent) {
     const double position = percent / 100 * (n - 1);
