@@ -59,10 +59,9 @@ inline Profile round_profile() {
 }
 
 inline Topology switched_topology(int gpus) {
-  ClusterBuilder builder;
-  builder.add(Switched{gpus, {{100e9}, Time(500'000)}, false});
-  ClusterSpec spec = builder.take();
+  ClusterSpec spec;
   spec.name = "switched";
+  ClusterBuilder(spec).build(Switched{gpus, {{100e9}, Time(500'000)}, false});
   return Topology(std::move(spec));
 }
 
