@@ -23,8 +23,8 @@ bool meets(const RequestRecord& r, const SloSpec& slo) {
          !(slo.tpot && gaps > 0 && (r.finish - r.first_token) / gaps > *slo.tpot);
 }
 
-// Overloaded: the queue grew through the whole stretch of arrivals and a good part of what was offered
-// was still in the system at its end.
+// Overloaded: the queue grew through the whole stretch of arrivals, and a good part of what was offered
+// was still waiting to be admitted at its end.
 std::optional<Overload> judge(const RunRecord& run, const Summary& summary) {
   if (summary.completed < kMinimumForVerdict) {
     return std::nullopt;
@@ -33,8 +33,8 @@ std::optional<Overload> judge(const RunRecord& run, const Summary& summary) {
   if (span <= kTimeZero) {
     return std::nullopt;
   }
-  const bool growing = run.in_system_end >= run.in_system_half + run.in_system_half / 2;
-  const bool large = run.in_system_end * 20 > static_cast<std::int64_t>(run.requests.size());
+  const bool growing = run.waiting_end >= run.waiting_half + run.waiting_half / 2;
+  const bool large = run.waiting_end * 20 > static_cast<std::int64_t>(run.requests.size());
   if (!growing || !large) {
     return std::nullopt;
   }

@@ -62,9 +62,10 @@ struct RunRecord {
   std::int64_t scheduled_tokens = 0;  // recomputation included
   std::int64_t decode_tokens = 0;
   bool extrapolated = false;        // some operator lay outside the calibrated range
-  // For the overload verdict: requests in the system half-way through the arrivals and at their end.
-  std::int64_t in_system_half = 0;
-  std::int64_t in_system_end = 0;
+  // For the overload verdict: requests that wait for admission, half-way through the arrivals and at
+  // their end.
+  std::int64_t waiting_half = 0;
+  std::int64_t waiting_end = 0;
   std::int64_t finished_by_last_arrival = 0;
 };
 

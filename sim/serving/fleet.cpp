@@ -94,13 +94,8 @@ void Fleet::arrive(std::int32_t request) {
       max_model_len_ > 0 && record.input_tokens + record.output_tokens > max_model_len_;
   if (too_long ||
       !replicas_.front()->scheduler().admissible(record.input_tokens, record.output_tokens)) {
-    if (!open) {
-      finished(request);  // the user turns to the next question
-      --finished_;
-      ++in_system_;
-    }
+    send_next_of_closed_loop();  // the user turns to the next question
   } else {
-    ++in_system_;
     Replica& replica = choose();
     replica.announce();
     const auto it = std::find_if(replicas_.begin(), replicas_.end(),
@@ -110,17 +105,28 @@ void Fleet::arrive(std::int32_t request) {
                      kDeliver | static_cast<std::uint64_t>(request));
   }
   if (open && index + 1 == (count + 1) / 2) {
-    record_.in_system_half = in_system_;
+    record_.waiting_half = waiting();
   }
   if (open && index + 1 == count) {
-    record_.in_system_end = in_system_;
+    record_.waiting_end = waiting();
     record_.finished_by_last_arrival = finished_;
   }
 }
 
+std::int64_t Fleet::waiting() const {
+  std::int64_t sum = 0;
+  for (const auto& replica : replicas_) {
+    sum += replica->scheduler().waiting();
+  }
+  return sum;
+}
+
 void Fleet::finished(std::int32_t) {
-  --in_system_;
   ++finished_;
+  send_next_of_closed_loop();
+}
+
+void Fleet::send_next_of_closed_loop() {
   if (workload_.concurrency > 0 && next_ < static_cast<std::int32_t>(record_.requests.size())) {
     events_.schedule(events_.now(), *this, static_cast<std::uint64_t>(next_));
     ++next_;

@@ -33,6 +33,8 @@ class Fleet final : public EventHandler, private CompletionListener {
   void finished(std::int32_t request) override;
   void arrive(std::int32_t request);
   void schedule_next_arrival();
+  void send_next_of_closed_loop();
+  std::int64_t waiting() const;  // for admission, over all replicas
   Replica& choose();
   void check_books() const;
 
@@ -46,7 +48,6 @@ class Fleet final : public EventHandler, private CompletionListener {
   std::vector<std::int32_t> chosen_;  // replica of each request
   std::int32_t next_ = 0;             // next request to arrive
   std::size_t turn_ = 0;
-  std::int64_t in_system_ = 0;
   std::int64_t finished_ = 0;
 };
 
