@@ -34,6 +34,7 @@ struct GemmOp {
   Format weights = kBf16;
   Format activations = kBf16;
   Format output = kBf16;
+  bool static_scales = false;  // of the activations: they arrive quantised
 };
 
 // A chunk of a prompt: new tokens attending to `context` earlier ones and to themselves (causal).

@@ -12,18 +12,6 @@
 namespace foretoken {
 namespace {
 
-// Host times of an engine whose own were not measured: fitted by others' runs of vLLM 0.1x on GPU
-// servers; a profile measured with an engine replaces them.
-struct HostDefault {
-  const char* key;
-  double value;
-};
-constexpr HostDefault kVllmHost[] = {{"host.step", 1.0e-3},
-                                     {"host.sequence", 9e-6},
-                                     {"host.prefill_step", 6e-3},
-                                     {"host.request", 0},
-                                     {"host.sd_family", 0.3}};
-
 void set_if(Profile& profile, const char* key, const std::optional<Time>& value) {
   if (value) {
     profile.parameters.insert_or_assign(
@@ -101,10 +89,15 @@ std::map<std::string, Interval> make_intervals(const Summary& point,
 }  // namespace
 
 Profile with_host_times(Profile profile, const EngineSpec& engine) {
-  for (const HostDefault& preset : kVllmHost) {
-    profile.parameters.try_emplace(
-        preset.key, Parameter{preset.value, Provenance::assumed, "engine preset " + engine.preset});
-  }
+  const HostTimes& preset = engine.host_default;
+  const auto fill = [&](const char* key, double value) {
+    profile.parameters.try_emplace(key, Parameter{value, Provenance::assumed, preset.source});
+  };
+  fill("host.step", to_seconds(preset.step));
+  fill("host.sequence", to_seconds(preset.sequence));
+  fill("host.prefill_step", to_seconds(preset.prefill_step));
+  fill("host.request", to_seconds(preset.request));
+  fill("host.sd_family", preset.sd);
   set_if(profile, "host.step", engine.host_step);
   set_if(profile, "host.sequence", engine.host_sequence);
   set_if(profile, "host.prefill_step", engine.host_prefill_step);
@@ -138,6 +131,12 @@ SchedulerLimits Simulation::scheduler_limits() const {
   limits.kv_blocks = memory_.blocks;
   limits.chunked_prefill = scenario_.engine.chunked_prefill;
   limits.window = scenario_.model.sliding_window;
+  limits.batching = scenario_.engine.batching;
+  limits.admission = scenario_.engine.admission;
+  limits.decode_first = scenario_.engine.decode_first;
+  limits.micro_batches = scenario_.engine.micro_batches == MicroBatches::balanced
+                             ? scenario_.parallel.pipeline
+                             : 1;
   return limits;
 }
 
@@ -149,6 +148,7 @@ RunRecord Simulation::run(const CostDraw& draw, bool exact) const {
       scenario_.engine.router == "round-robin" ? Router::round_robin : Router::least_loaded;
   config.max_model_len = scenario_.engine.max_model_len.value_or(scenario_.model.max_positions);
   config.warmup = scenario_.workload.warmup;
+  config.host_overlap = scenario_.engine.host_overlap;
   // Replicas whose links are alike share what their timers remember.
   std::map<std::vector<double>, std::vector<std::shared_ptr<StepTimer>>> alike;
   for (const ReplicaPlacement& placement : placements_) {
