@@ -50,6 +50,7 @@ function(foretoken_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LIBRARIES;LABELS" ${ARGN})
   set(target ${name}_test)
   add_executable(${target} ${ARG_SOURCES})
+  foretoken_publish(${target} tests)  # shared fixtures
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   target_link_libraries(${target} PRIVATE foretoken_options foretoken_warnings GTest::gtest_main
                                           GTest::gmock ${ARG_LIBRARIES})

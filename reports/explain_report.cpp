@@ -145,7 +145,7 @@ Explanation explain(const Simulation& simulation, const Result& point) {
 std::string text(const Simulation& simulation, const Explanation& e) {
   std::string out = fmt::format("{} on {}, profile {}\n", simulation.scenario().model.name,
                                 simulation.topology().spec().name, simulation.profile().name);
-  out += fmt::format("Memory per GPU: {}\n\n", simulation.memory().arithmetic());
+  out += wrap("Memory per GPU: " + simulation.memory().arithmetic(), 2) + "\n";
   out += table(e.prefill) + "\n" + table(e.decode) + "\n";
   const double alone = to_millis(e.front_end + e.prefill.total);
   out += fmt::format(
@@ -153,8 +153,9 @@ std::string text(const Simulation& simulation, const Explanation& e) {
       cell(e.mean_ttft_ms), cell(to_millis(e.front_end)), cell(to_millis(e.prefill.total)),
       cell(std::max(0.0, e.mean_ttft_ms - alone)));
   const double step = to_millis(e.decode.total);
-  out += fmt::format("Mean TPOT of the run {} ms = average decode step {} + steps shared with prompts {}\n",
-                     cell(e.mean_tpot_ms), cell(step), cell(std::max(0.0, e.mean_tpot_ms - step)));
+  out += fmt::format(
+      "Mean TPOT of the run {} ms = average decode step {} + steps shared with prompts {}\n",
+      cell(e.mean_tpot_ms), cell(step), cell(std::max(0.0, e.mean_tpot_ms - step)));
   return out;
 }
 

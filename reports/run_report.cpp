@@ -9,8 +9,6 @@
 namespace foretoken::reports {
 namespace {
 
-constexpr std::size_t kWidth = 100;
-
 TimeShare all_steps(const RunRecord& record) {
   TimeShare all = record.prefill_steps;
   all.add(record.decode_steps);
@@ -20,21 +18,6 @@ TimeShare all_steps(const RunRecord& record) {
 double share(Time part, Time whole) {
   return whole > kTimeZero ? static_cast<double>(part.count()) / static_cast<double>(whole.count())
                            : 0;
-}
-
-// Breaks text at spaces so that no line is longer than the table.
-std::string wrap(const std::string& text, std::size_t indent) {
-  std::istringstream words(text);
-  std::string out, line, word;
-  while (words >> word) {
-    if (!line.empty() && line.size() + 1 + word.size() > kWidth) {
-      out += line + "\n";
-      line = std::string(indent, ' ') + word;
-    } else {
-      line += (line.empty() ? "" : " ") + word;
-    }
-  }
-  return out + line + "\n";
 }
 
 std::string layout(const Simulation& simulation) {
@@ -119,6 +102,21 @@ nlohmann::ordered_json memory_json(const MemoryPlan& memory) {
 }
 
 }  // namespace
+
+std::string wrap(const std::string& text, std::size_t indent) {
+  constexpr std::size_t kWidth = 100;
+  std::istringstream words(text);
+  std::string out, line, word;
+  while (words >> word) {
+    if (!line.empty() && line.size() + 1 + word.size() > kWidth) {
+      out += line + "\n";
+      line = std::string(indent, ' ') + word;
+    } else {
+      line += (line.empty() ? "" : " ") + word;
+    }
+  }
+  return out + line + "\n";
+}
 
 std::string cell(double value) {
   const double magnitude = std::abs(value);

@@ -33,4 +33,7 @@ std::string share_text(const std::array<double, kProvenanceCount>& shares);
 // Number for a table cell: four significant digits, no exponent for usual magnitudes.
 std::string cell(double value);
 
+// Breaks text at spaces so that no line is longer than 100 columns; further lines are indented.
+std::string wrap(const std::string& text, std::size_t indent);
+
 }  // namespace foretoken::reports

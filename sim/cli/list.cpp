@@ -46,7 +46,7 @@ void list_topologies() {
 }
 
 void list_profiles() {
-  fmt::print("{:<24}{:<26}{:>9}{:>9}{:>9}{:>8}{:>8}  {}\n", "profile", "device", "measured",
+  fmt::print("{:<24}{:<26}{:>10}{:>10}{:>10}{:>9}{:>9}  {}\n", "profile", "device", "measured",
              "imported", "published", "derived", "assumed", "sample tables");
   for (const std::string& name : config::shipped_names("calibrate/profiles")) {
     const Profile profile = config::read_profile(shipped_path("calibrate/profiles", name));
@@ -58,7 +58,7 @@ void list_profiles() {
     for (const auto& [key, table] : profile.samples) {
       tables += fmt::format("{}{} ({})", tables.empty() ? "" : ", ", key, table.samples.size());
     }
-    fmt::print("{:<24}{:<26}{:>9}{:>9}{:>9}{:>8}{:>8}  {}\n", name, profile.device, count[0],
+    fmt::print("{:<24}{:<26}{:>10}{:>10}{:>10}{:>9}{:>9}  {}\n", name, profile.device, count[0],
                count[1], count[2], count[3], count[4], tables);
   }
 }
@@ -67,6 +67,12 @@ void list_schedulers() {
   for (const config::EnginePreset& preset : config::engine_presets()) {
     fmt::print("{:<12}{}\n", preset.name, preset.meaning);
   }
+}
+
+void list_collectives() {
+  fmt::print("ring       all_reduce, all_gather, reduce_scatter: 2(N-1) or N-1 steps\n"
+             "two_step   all_reduce: all-to-all of quantised slices, local sum, quantised all-gather\n"
+             "direct     send_recv, all_to_all: one step\n");
 }
 
 void list_formats() {

@@ -2,11 +2,15 @@
 // feasible answer.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <string>
+#include <vector>
 
 #include "sim/cli/commands.h"
 #include "sim/core/error.h"
+#include "sim/core/quantity.h"
 #if FORETOKEN_HAVE_CALIBRATE
 #include "calibrate/commands.h"
 #endif
@@ -15,6 +19,23 @@ namespace {
 
 void complain(std::string_view message) {
   fmt::print(stderr, "foretoken: {}\n", message);
+}
+
+// Empty when the word is a command or an option.
+std::string unknown_command(const CLI::App& app, const std::string& word) {
+  if (word.empty() || word.front() == '-') {
+    return "";
+  }
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    names.push_back(command->get_name());
+  }
+  if (std::find(names.begin(), names.end(), word) != names.end()) {
+    return "";
+  }
+  const std::string_view near = foretoken::nearest(word, names);
+  return near.empty() ? fmt::format("unknown command \"{}\"; see foretoken --help", word)
+                      : fmt::format("unknown command \"{}\" (did you mean \"{}\"?)", word, near);
 }
 
 int parse_and_run(int argc, char** argv) {
@@ -41,6 +62,10 @@ int parse_and_run(int argc, char** argv) {
   } catch (const CLI::CallForVersion& request) {
     return app.exit(request);
   } catch (const CLI::ParseError& error) {
+    if (const std::string unknown = argc > 1 ? unknown_command(app, argv[1]) : ""; !unknown.empty()) {
+      complain(unknown);
+      return 2;
+    }
     complain(fmt::format("{}; see foretoken --help", error.what()));
     return 2;
   }

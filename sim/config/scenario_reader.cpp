@@ -387,6 +387,7 @@ ScenarioSpec parse_scenario(const std::shared_ptr<const Node>& root, const std::
   spec.file = file;
   spec.hash = hash_text(canonical_text(*root));
   spec.model = read_model(resolve(map.require("model"), "model", file, "scenarios/models"));
+  spec.model_mark = map.require("model").mark;
   spec.cluster = resolve(map.require("cluster"), "cluster", file, "topologies");
   spec.profiles = read_profiles(map.find("profile"), file);
   static const Node empty;

@@ -77,16 +77,16 @@ void check_shape(const ModelSpec& model) {
   throw InputError(parallel.mark, std::string("parallel.") + key, message);
 }
 
-void check_supported(const ModelSpec& model) {
+void check_supported(const ModelSpec& model, const SourceMark& mark) {
   if (model.is_mla()) {
-    throw InputError(SourceMark{}, "model",
+    throw InputError(mark, "model",
                      fmt::format("\"{}\" uses multi-head latent attention: not simulated yet "
                                  "(dense models with plain attention are)",
                                  model.name));
   }
   if (model.is_moe()) {
     throw InputError(
-        SourceMark{}, "model",
+        mark, "model",
         fmt::format("\"{}\" is a mixture of experts: not simulated yet (dense models are)",
                     model.name));
   }
@@ -154,10 +154,11 @@ std::string run_name(const LayerRun& run) {
 
 }  // namespace
 
-GraphBuilder::GraphBuilder(ModelSpec model, PrecisionSpec precision, ParallelSpec parallel)
+GraphBuilder::GraphBuilder(ModelSpec model, PrecisionSpec precision, ParallelSpec parallel,
+                           const SourceMark& model_mark)
     : model_(std::move(model)), precision_(std::move(precision)), parallel_(std::move(parallel)) {
   check_shape(model_);
-  check_supported(model_);
+  check_supported(model_, model_mark);
   check_layout(model_, parallel_);
   check_rules(precision_, model_);
   layers_ = plan_layers(model_, precision_, parallel_.pipeline);

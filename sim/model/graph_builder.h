@@ -29,6 +29,7 @@
 #include <string>
 #include <vector>
 
+#include "sim/core/error.h"
 #include "sim/core/units.h"
 #include "sim/model/layer_plan.h"
 #include "sim/model/operator.h"
@@ -42,7 +43,9 @@ class GraphBuilder {
   // Throws InputError when the model cannot be laid out so: a degree that does not divide the
   // heads, more stages than layers, a precision rule that matches nothing, MoE or MLA (not built
   // yet).
-  GraphBuilder(ModelSpec model, PrecisionSpec precision, ParallelSpec parallel);
+  // `model_mark`: where the user named the model, for such messages.
+  GraphBuilder(ModelSpec model, PrecisionSpec precision, ParallelSpec parallel,
+               const SourceMark& model_mark = {});
 
   int stages() const { return parallel_.pipeline; }
   const ModelSpec& model() const { return model_; }

@@ -53,7 +53,7 @@ MemoryPlan plan_memory(const GraphBuilder& builder, const Profile& profile,
   }
   if (plan.kv_available.count < 0 || plan.blocks < 1) {
     throw InputError(
-        SourceMark{scenario.file, 0, 0}, "",
+        scenario.model_mark, "model",
         fmt::format("{} does not fit on {} at tensor {} x pipeline {}: {}; raise parallel.tensor or "
                     "parallel.pipeline, narrow precision.weights, or lower "
                     "engine.max_num_batched_tokens",

@@ -116,7 +116,7 @@ Simulation::Simulation(ScenarioSpec scenario, Topology topology, Profile profile
     : scenario_(std::move(scenario)),
       topology_(std::move(topology)),
       cost_(with_host_times(std::move(profile), scenario_.engine)),
-      builder_(scenario_.model, scenario_.precision, scenario_.parallel),
+      builder_(scenario_.model, scenario_.precision, scenario_.parallel, scenario_.model_mark),
       placements_(place(scenario_.parallel, scenario_.placement, topology_)),
       memory_(plan_memory(builder_, cost_.profile(), scenario_)),
       workload_(std::move(workload)) {}

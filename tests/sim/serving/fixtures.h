@@ -69,6 +69,7 @@ inline ScenarioSpec small_scenario() {
   ScenarioSpec scenario;
   scenario.file = "test.yaml";
   scenario.model = small_model();
+  scenario.model_mark = {"test.yaml", 3, 8};
   scenario.engine.max_num_batched_tokens = 512;
   scenario.engine.max_num_seqs = 32;
   scenario.workload.arrivals.rate = 100;

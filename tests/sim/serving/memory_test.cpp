@@ -31,7 +31,7 @@ TEST(MemoryPlan, A_model_that_does_not_fit_is_refused_with_the_arithmetic) {
     FAIL() << "accepted";
   } catch (const InputError& error) {
     const std::string message = error.what();
-    EXPECT_EQ(message.find("test.yaml: small does not fit"), 0U) << message;
+    EXPECT_EQ(message.find("test.yaml:3:8: model: small does not fit"), 0U) << message;
     EXPECT_NE(message.find("1.0 GB x 0.90 - weights"), std::string::npos) << message;
     EXPECT_NE(message.find("raise parallel.tensor"), std::string::npos) << message;
   }
