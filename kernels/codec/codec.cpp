@@ -68,20 +68,23 @@ void store_values(const TileKernels& k, ValueType type, const float* in, std::si
   }
 }
 
-// The tile's values as fp32, filled up to whole groups with the last one.
-const float* padded_tile(const TileKernels& k, const Tile& tile, ConstValues in, TileValues& room) {
+// The tile's values, filled up to whole groups with the last one.
+ConstValues padded_tile(const Tile& tile, ConstValues in, TileValues& room) {
   const void* source = at(in.data, in.type, tile.first);
-  if (in.type == ValueType::fp32 && tile.count == tile.layout.values &&
-      reinterpret_cast<std::uintptr_t>(source) % alignof(float) == 0) {
-    return static_cast<const float*>(source);
+  if (tile.count == tile.layout.values) {
+    return {source, in.type};
   }
-  load_values(k, in.type, source, tile.count, room.data);
-  std::fill(room.data + tile.count, room.data + tile.layout.values, room.data[tile.count - 1]);
-  return room.data;
+  const std::size_t size = value_bytes(in.type);
+  auto* to = reinterpret_cast<std::uint8_t*>(room.data);
+  std::memcpy(to, source, tile.count * size);
+  for (std::size_t i = tile.count; i < tile.layout.values; ++i) {
+    std::memcpy(to + i * size, to + (tile.count - 1) * size, size);
+  }
+  return {to, in.type};
 }
 
 void pack_block(const TileKernels& k, const WireFormat& format, const BlockLayout& layout,
-                const float* values, std::uint8_t* block) {
+                ConstValues values, std::uint8_t* block) {
   if (format.bits == 8) {
     k.quantise(format, layout, values, block, block);
     return;
@@ -92,7 +95,7 @@ void pack_block(const TileKernels& k, const WireFormat& format, const BlockLayou
 }
 
 void unpack_block(const TileKernels& k, const WireFormat& format, const BlockLayout& layout,
-                  const std::uint8_t* block, float* out, bool accumulate) {
+                  const std::uint8_t* block, MutableValues out, bool accumulate) {
   if (format.bits == 8) {
     k.dequantise(format, layout, block, block, out, accumulate);
     return;
@@ -124,7 +127,7 @@ void pack_tile(const TileKernels& k, const WireFormat& format, const Tile& tile,
                std::uint8_t* out) {
   TileValues room;
   if (format.grouped()) {
-    pack_block(k, format, tile.layout, padded_tile(k, tile, in, room), out + tile.offset);
+    pack_block(k, format, tile.layout, padded_tile(tile, in, room), out + tile.offset);
     return;
   }
   load_values(k, in.type, at(in.data, in.type, tile.first), tile.count, room.data);
@@ -135,7 +138,7 @@ void pack_tile(const TileKernels& k, const WireFormat& format, const Tile& tile,
 void unpack_tile(const TileKernels& k, const WireFormat& format, const Tile& tile,
                  const std::uint8_t* in, float* out, bool accumulate) {
   if (format.grouped()) {
-    unpack_block(k, format, tile.layout, in + tile.offset, out, accumulate);
+    unpack_block(k, format, tile.layout, in + tile.offset, {out, ValueType::fp32}, accumulate);
     return;
   }
   if (!accumulate) {
@@ -197,6 +200,11 @@ void Codec::unpack_accumulate(const WireFormat& format, std::span<const std::uin
   for (std::size_t first = 0; first < n; first += kBlockValues) {
     const Tile tile = tile_at(format, first, n);
     void* target = at(out.data, out.type, first);
+    if (inputs.size() == 1 && format.grouped() && tile.count == tile.layout.values) {
+      unpack_block(*kernels_, format, tile.layout, inputs[0] + tile.offset, {target, out.type},
+                   false);
+      continue;
+    }
     float* direct = out.type == ValueType::fp32 ? static_cast<float*>(target) : nullptr;
     const float* sum = sum_tile(*kernels_, format, tile, inputs, direct, room);
     if (sum != direct) {
@@ -216,7 +224,7 @@ void Codec::unpack_reduce_pack(const WireFormat& from, std::span<const std::uint
     if (to.grouped()) {
       std::fill(room.data + tile.count, room.data + target.layout.values,
                 room.data[tile.count - 1]);
-      pack_block(*kernels_, to, target.layout, room.data, out + target.offset);
+      pack_block(*kernels_, to, target.layout, {room.data, ValueType::fp32}, out + target.offset);
     } else {
       pack_ungrouped(*kernels_, to.kind, room.data, target.count, out + target.offset);
     }

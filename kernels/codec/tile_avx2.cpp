@@ -307,8 +307,8 @@ FT_INLINE void write_spikes(const float* x, const SpikeRange& s, bool poisoned,
   positions[1] = static_cast<std::uint8_t>(s.high);
 }
 
-void quantise(const WireFormat& format, const BlockLayout& layout, const float* values,
-              std::uint8_t* codes, std::uint8_t* block) {
+void quantise_fp32(const WireFormat& format, const BlockLayout& layout, const float* values,
+                   std::uint8_t* codes, std::uint8_t* block) {
   const std::size_t scale_size = scale_bytes(format);
   const int group = format.group;
   for (std::size_t g = 0; g < layout.groups; ++g) {
@@ -331,7 +331,21 @@ void quantise(const WireFormat& format, const BlockLayout& layout, const float* 
     } else {
       quantise_group(x, group, rule, c);
     }
+    if (format.spike) {
+      c[s.low] = c[s.high] = 0;
+    }
   }
+}
+
+void quantise(const WireFormat& format, const BlockLayout& layout, ConstValues values,
+              std::uint8_t* codes, std::uint8_t* block) {
+  if (values.type == ValueType::fp32) {
+    quantise_fp32(format, layout, static_cast<const float*>(values.data), codes, block);
+    return;
+  }
+  alignas(32) float wide[kBlockValues];
+  load(values.type, values.data, layout.values, wide);
+  quantise_fp32(format, layout, wide, codes, block);
 }
 
 // ---- back to values -----------------------------------------------------------------------------
@@ -374,8 +388,8 @@ void dequantise_groups(const WireFormat& format, const BlockLayout& layout,
   }
 }
 
-void dequantise(const WireFormat& format, const BlockLayout& layout, const std::uint8_t* codes,
-                const std::uint8_t* block, float* out, bool accumulate) {
+void dequantise_fp32(const WireFormat& format, const BlockLayout& layout, const std::uint8_t* codes,
+                     const std::uint8_t* block, float* out, bool accumulate) {
   if (format.kind == WireFormat::Kind::fp8) {
     accumulate ? dequantise_groups<true, true>(format, layout, codes, block, out)
                : dequantise_groups<false, true>(format, layout, codes, block, out);
@@ -383,6 +397,17 @@ void dequantise(const WireFormat& format, const BlockLayout& layout, const std::
     accumulate ? dequantise_groups<true, false>(format, layout, codes, block, out)
                : dequantise_groups<false, false>(format, layout, codes, block, out);
   }
+}
+
+void dequantise(const WireFormat& format, const BlockLayout& layout, const std::uint8_t* codes,
+                const std::uint8_t* block, MutableValues out, bool accumulate) {
+  if (out.type == ValueType::fp32) {
+    dequantise_fp32(format, layout, codes, block, static_cast<float*>(out.data), accumulate);
+    return;
+  }
+  alignas(32) float wide[kBlockValues];
+  dequantise_fp32(format, layout, codes, block, wide, false);
+  store(out.type, wide, layout.values, out.data);
 }
 
 // ---- bit planes, 32 codes at a time

@@ -24,11 +24,11 @@ struct TileKernels {
 
   // Writes one code byte per value to `codes`, and scales, spikes and positions into `block`. With
   // 8-bit codes `codes` may be `block` itself.
-  void (*quantise)(const WireFormat& format, const BlockLayout& layout, const float* values,
+  void (*quantise)(const WireFormat& format, const BlockLayout& layout, ConstValues values,
                    std::uint8_t* codes, std::uint8_t* block);
-  // The inverse; writes or adds layout.values values.
+  // The inverse; writes layout.values values, or adds them (fp32 only).
   void (*dequantise)(const WireFormat& format, const BlockLayout& layout, const std::uint8_t* codes,
-                     const std::uint8_t* block, float* out, bool accumulate);
+                     const std::uint8_t* block, MutableValues out, bool accumulate);
 
   // Code bytes to bit planes and back; n is a multiple of 32. `bits` is not 8.
   void (*pack_planes)(int bits, const std::uint8_t* codes, std::size_t n, std::uint8_t* out);

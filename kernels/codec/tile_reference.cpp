@@ -69,8 +69,25 @@ void write_spikes(const float* x, Spikes spikes, bool poisoned, std::uint8_t* va
   positions[1] = static_cast<std::uint8_t>(spikes.high);
 }
 
-void quantise(const WireFormat& format, const BlockLayout& layout, const float* values,
-              std::uint8_t* codes, std::uint8_t* block) {
+void load(ValueType type, const void* in, std::size_t n, float* out) {
+  const auto* bytes = static_cast<const std::uint8_t*>(in);
+  for (std::size_t i = 0; i < n; ++i) {
+    std::uint16_t bits = 0;
+    std::memcpy(&bits, bytes + 2 * i, 2);
+    out[i] = type == ValueType::bf16 ? to_float(Bf16{bits}) : to_float(Fp16{bits});
+  }
+}
+
+void store(ValueType type, const float* in, std::size_t n, void* out) {
+  auto* bytes = static_cast<std::uint8_t*>(out);
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::uint16_t bits = type == ValueType::bf16 ? to_bf16(in[i]).bits : to_fp16(in[i]).bits;
+    std::memcpy(bytes + 2 * i, &bits, 2);
+  }
+}
+
+void quantise_fp32(const WireFormat& format, const BlockLayout& layout, const float* values,
+                   std::uint8_t* codes, std::uint8_t* block) {
   const int group = format.group;
   for (std::size_t g = 0; g < layout.groups; ++g) {
     const float* x = values + g * group;
@@ -90,11 +107,25 @@ void quantise(const WireFormat& format, const BlockLayout& layout, const float* 
                  ? (rule.poisoned ? std::uint8_t{0} : to_fp8_e4m3(x[i] * rule.inverse).bits)
                  : quantise_value(x[i], rule);
     }
+    if (format.spike) {
+      c[spikes.low] = c[spikes.high] = 0;
+    }
   }
 }
 
-void dequantise(const WireFormat& format, const BlockLayout& layout, const std::uint8_t* codes,
-                const std::uint8_t* block, float* out, bool accumulate) {
+void quantise(const WireFormat& format, const BlockLayout& layout, ConstValues values,
+              std::uint8_t* codes, std::uint8_t* block) {
+  if (values.type == ValueType::fp32) {
+    quantise_fp32(format, layout, static_cast<const float*>(values.data), codes, block);
+    return;
+  }
+  float wide[kBlockValues];
+  load(values.type, values.data, layout.values, wide);
+  quantise_fp32(format, layout, wide, codes, block);
+}
+
+void dequantise_fp32(const WireFormat& format, const BlockLayout& layout, const std::uint8_t* codes,
+                     const std::uint8_t* block, float* out, bool accumulate) {
   const int group = format.group;
   for (std::size_t g = 0; g < layout.groups; ++g) {
     std::uint32_t metadata = 0;
@@ -116,6 +147,17 @@ void dequantise(const WireFormat& format, const BlockLayout& layout, const std::
       out[g * group + i] = accumulate ? out[g * group + i] + x[i] : x[i];
     }
   }
+}
+
+void dequantise(const WireFormat& format, const BlockLayout& layout, const std::uint8_t* codes,
+                const std::uint8_t* block, MutableValues out, bool accumulate) {
+  if (out.type == ValueType::fp32) {
+    dequantise_fp32(format, layout, codes, block, static_cast<float*>(out.data), accumulate);
+    return;
+  }
+  float wide[kBlockValues];
+  dequantise_fp32(format, layout, codes, block, wide, false);
+  store(out.type, wide, layout.values, out.data);
 }
 
 // Bits `shift`..`shift + width - 1` of every code, contiguous. Returns the end of the plane.
@@ -167,23 +209,6 @@ void unpack_planes(int bits, const std::uint8_t* in, std::size_t n, std::uint8_t
   }
   if (split.one) {
     unpack_plane(in, n, 1, split.one_shift, codes);
-  }
-}
-
-void load(ValueType type, const void* in, std::size_t n, float* out) {
-  const auto* bytes = static_cast<const std::uint8_t*>(in);
-  for (std::size_t i = 0; i < n; ++i) {
-    std::uint16_t bits = 0;
-    std::memcpy(&bits, bytes + 2 * i, 2);
-    out[i] = type == ValueType::bf16 ? to_float(Bf16{bits}) : to_float(Fp16{bits});
-  }
-}
-
-void store(ValueType type, const float* in, std::size_t n, void* out) {
-  auto* bytes = static_cast<std::uint8_t*>(out);
-  for (std::size_t i = 0; i < n; ++i) {
-    const std::uint16_t bits = type == ValueType::bf16 ? to_bf16(in[i]).bits : to_fp16(in[i]).bits;
-    std::memcpy(bytes + 2 * i, &bits, 2);
   }
 }
 

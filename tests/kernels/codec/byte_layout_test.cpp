@@ -156,9 +156,8 @@ TEST(ByteLayout, Spikes_stand_behind_the_scales_and_positions_last) {
   x[9] = 512.0F;
   std::vector<std::uint8_t> packed(packed_bytes(format, 32));
   reference_codec().pack(format, {x.data(), ValueType::fp32}, 32, packed.data());
-  // Codes 0,1,2,3: 0xe4. A spike's own code saturates: 0 at 3 (0x24), 3 at 9 (0xec, value 9 is the
-  // second of its byte, whose code stays 3 instead of 1).
-  const std::vector<std::uint8_t> expected{0x24, 0xe4, 0xec, 0xe4, 0xe4, 0xe4,
+  // Codes 0,1,2,3: 0xe4; a spike's own code is 0: 0x24 with value 3, 0xe0 with value 9 sent apart.
+  const std::vector<std::uint8_t> expected{0x24, 0xe4, 0xe0, 0xe4, 0xe4, 0xe4,
                                            0xe4, 0xe4, 0x80, 0x3f, 0x00, 0x00,  // scale 1, zero 0
                                            0xfa, 0xc3, 0x00, 0x44,              // -500, 512
                                            3,    9};
