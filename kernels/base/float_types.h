@@ -3,8 +3,9 @@
 // reproduce.
 #pragma once
 
-#include <bit>
 #include <cstdint>
+
+#include "kernels/base/force_inline.h"
 
 namespace foretoken::kernels {
 
@@ -26,36 +27,36 @@ struct Fp8E4m3 {  // 4 exponent bits (bias 7), 3 mantissa bits, no infinity, NaN
 
 inline constexpr float kFp8E4m3Max = 448.0F;
 
-inline float to_float(float value) { return value; }
+FT_INLINE float to_float(float value) { return value; }
 
-inline float to_float(Bf16 value) {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(value.bits) << 16);
+FT_INLINE float to_float(Bf16 value) {
+  return __builtin_bit_cast(float, static_cast<std::uint32_t>(value.bits) << 16);
 }
 
 // A NaN stays a NaN (its top mantissa bit is set); too large a value becomes infinity.
-inline Bf16 to_bf16(float value) {
-  const auto u = std::bit_cast<std::uint32_t>(value);
+FT_INLINE Bf16 to_bf16(float value) {
+  const auto u = __builtin_bit_cast(std::uint32_t, value);
   if ((u & 0x7fffffffU) > 0x7f800000U) {
     return {static_cast<std::uint16_t>((u >> 16) | 0x40U)};
   }
   return {static_cast<std::uint16_t>((u + 0x7fffU + ((u >> 16) & 1U)) >> 16)};
 }
 
-inline float to_float(Fp16 value) {
+FT_INLINE float to_float(Fp16 value) {
   const std::uint32_t sign = static_cast<std::uint32_t>(value.bits & 0x8000U) << 16;
   const std::uint32_t magnitude = value.bits & 0x7fffU;
   if (magnitude >= 0x7c00U) {  // infinity, or a NaN made quiet as the processor's conversion does
     const std::uint32_t quiet = magnitude > 0x7c00U ? 0x400000U : 0U;
-    return std::bit_cast<float>(sign | 0x7f800000U | quiet | ((magnitude & 0x3ffU) << 13));
+    return __builtin_bit_cast(float, sign | 0x7f800000U | quiet | ((magnitude & 0x3ffU) << 13));
   }
   // Shift the fields in place, then let one exact multiplication correct the exponent bias; it also
   // normalises denormals.
-  const float scaled = std::bit_cast<float>(magnitude << 13) * 0x1p112F;
-  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(scaled) | sign);
+  const float scaled = __builtin_bit_cast(float, magnitude << 13) * 0x1p112F;
+  return __builtin_bit_cast(float, __builtin_bit_cast(std::uint32_t, scaled) | sign);
 }
 
-inline Fp16 to_fp16(float value) {
-  const auto u = std::bit_cast<std::uint32_t>(value);
+FT_INLINE Fp16 to_fp16(float value) {
+  const auto u = __builtin_bit_cast(std::uint32_t, value);
   const auto sign = static_cast<std::uint16_t>((u >> 16) & 0x8000U);
   const std::uint32_t magnitude = u & 0x7fffffffU;
   std::uint32_t half = 0;
@@ -64,27 +65,27 @@ inline Fp16 to_fp16(float value) {
   } else if (magnitude >= 0x477ff000U) {  // 65520 and above round to infinity
     half = 0x7c00U;
   } else if (magnitude < 0x38800000U) {  // below 2^-14: the addition rounds to multiples of 2^-24
-    const float shifted = std::bit_cast<float>(magnitude) + 0.5F;
-    half = std::bit_cast<std::uint32_t>(shifted) - 0x3f000000U;
+    const float shifted = __builtin_bit_cast(float, magnitude) + 0.5F;
+    half = __builtin_bit_cast(std::uint32_t, shifted) - 0x3f000000U;
   } else {
     half = (magnitude - 0x38000000U + 0xfffU + ((magnitude >> 13) & 1U)) >> 13;
   }
   return {static_cast<std::uint16_t>(sign | half)};
 }
 
-inline float to_float(Fp8E4m3 value) {
+FT_INLINE float to_float(Fp8E4m3 value) {
   const std::uint32_t sign = static_cast<std::uint32_t>(value.bits & 0x80U) << 24;
   const std::uint32_t magnitude = value.bits & 0x7fU;
   if (magnitude == 0x7fU) {
-    return std::bit_cast<float>(sign | 0x7fc00000U);
+    return __builtin_bit_cast(float, sign | 0x7fc00000U);
   }
-  const float scaled = std::bit_cast<float>(magnitude << 20) * 0x1p120F;
-  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(scaled) | sign);
+  const float scaled = __builtin_bit_cast(float, magnitude << 20) * 0x1p120F;
+  return __builtin_bit_cast(float, __builtin_bit_cast(std::uint32_t, scaled) | sign);
 }
 
 // Saturates finite values at 448; NaN and infinity become NaN, so that an overflow stays visible.
-inline Fp8E4m3 to_fp8_e4m3(float value) {
-  const auto u = std::bit_cast<std::uint32_t>(value);
+FT_INLINE Fp8E4m3 to_fp8_e4m3(float value) {
+  const auto u = __builtin_bit_cast(std::uint32_t, value);
   const auto sign = static_cast<std::uint8_t>((u >> 24) & 0x80U);
   const std::uint32_t magnitude = u & 0x7fffffffU;
   std::uint32_t code = 0;
@@ -93,8 +94,8 @@ inline Fp8E4m3 to_fp8_e4m3(float value) {
   } else if (magnitude >= 0x43e00000U) {  // 448
     code = 0x7eU;
   } else if (magnitude < 0x3c800000U) {  // below 2^-6: the addition rounds to multiples of 2^-9
-    const float shifted = std::bit_cast<float>(magnitude) + 0x1p14F;
-    code = std::bit_cast<std::uint32_t>(shifted) - 0x46800000U;
+    const float shifted = __builtin_bit_cast(float, magnitude) + 0x1p14F;
+    code = __builtin_bit_cast(std::uint32_t, shifted) - 0x46800000U;
   } else {
     code = (magnitude - 0x3c000000U + 0x7ffffU + ((magnitude >> 20) & 1U)) >> 20;
   }
