@@ -45,7 +45,9 @@ struct CpuMeasurements {
   double read_bandwidth_of_two =
       0;                      // bytes/s of each of two cores reading together; 0: not measured
   double copy_bandwidth = 0;  // bytes/s read plus written, one core alone
-  double repeatability = 0;   // sd of the logarithm of a repeated kernel over the run
+  double repeatability = 0;  // sd of the logarithm of a repeated kernel while the machine was quiet
+  int total_samples = 0;
+  int noisy_samples = 0;  // taken while that kernel was slow, and not quieter on repetition
   std::map<std::string, std::vector<Sample>> gemm;  // by format name: "bf16", "w8a8"
   std::vector<AttentionSample> prefill, decode;
   std::vector<ElementwiseSample> elementwise;
