@@ -158,11 +158,12 @@ int run_calibrate(const CalibrateOptions& options, std::ostream& out, std::ostre
   result.profile.name = target.stem().string();
   save_profile_atomically(result.profile, options.out);
   out << fmt::format("{}\n\n{}\n", machine.fingerprint(), describe(result.families));
-  if (measured.noisy_samples > 0) {
+  if (measured.noisy_samples + measured.dropped_samples > 0) {
     out << fmt::format(
-        "{} of {} samples were taken while something else slowed the core down; run "
-        "again on a quiet machine for tighter intervals.\n",
-        measured.noisy_samples, measured.total_samples);
+        "Something else slowed the core down during {} of {} samples: {} left out, {} "
+        "kept for want of better.\n",
+        measured.noisy_samples + measured.dropped_samples, measured.total_samples,
+        measured.dropped_samples, measured.noisy_samples);
   }
   if (machine.cores.size() < 2) {
     out << "One core only: all-reduce and host times are not measured.\n";

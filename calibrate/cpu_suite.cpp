@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -84,8 +85,8 @@ class CpuSuite {
     return std::max<std::size_t>(std::min(wanted, machine.memory / 8), std::size_t{64} << 20);
   }
   bool cold() const { return pool_.size() >= 2 * machine_.l3; }
-  int main_core() const { return machine_.cores.front(); }
-  int other_core() const { return machine_.cores.back(); }
+  int main_core() const { return machine_.cores[core_]; }
+  int other_core() const { return machine_.cores[(core_ + 1) % machine_.cores.size()]; }
   bool two_cores() const { return machine_.cores.size() >= 2; }
 
   void describe() {
@@ -145,8 +146,27 @@ class CpuSuite {
     return best;
   }
 
+  // Goes to the core that is quieter right now: cores are alike, their neighbours are not.
+  double settle() {
+    const double here = sentinel();
+    if (!two_cores() || here <= kQuiet * fastest_) {
+      return here;
+    }
+    const std::size_t was = core_;
+    core_ = (core_ + 1) % machine_.cores.size();
+    pin_to_core(machine_.cores[core_]);
+    sentinel();  // brings its operands into that core's cache
+    const double there = sentinel();
+    if (there < here) {
+      return there;
+    }
+    core_ = was;
+    pin_to_core(machine_.cores[core_]);
+    return sentinel();
+  }
+
   void run_job(Job& job) {
-    const double before = sentinel();
+    const double before = settle();
     const double seconds = job.measure();
     const double around = std::max(before, sentinel());
     const bool first = job.seconds == 0;
@@ -170,19 +190,47 @@ class CpuSuite {
     const double limit = start + (options_.quick ? 45 : 400);
     for (int round = 0; round < 10 && now_seconds() < limit; ++round) {
       for (Job& job : jobs_) {
-        if (job.sentinel > kQuiet * fastest_ && now_seconds() < limit) {
+        if (noisy(job) && now_seconds() < limit) {
           progress_("again", 0.9 + 0.01 * round);
           run_job(job);
         }
       }
     }
+    drop_noisy();
+  }
+
+  bool noisy(const Job& job) const { return job.sentinel > kQuiet * fastest_; }
+
+  // Samples of a slow core are left out of every family that keeps at least half of its samples;
+  // where most are slow, that is what this machine is like today, and they stay.
+  void drop_noisy() {
+    std::map<std::string, int> balance;  // quiet less noisy
     std::vector<double> quiet;
     for (const Job& job : jobs_) {
-      if (job.sentinel > kQuiet * fastest_) {
-        ++out_.noisy_samples;
-      } else {
+      balance[job.family] += noisy(job) ? -1 : 1;
+      if (!noisy(job)) {
         quiet.push_back(std::log(job.sentinel / fastest_));
       }
+    }
+    for (const Job& job : jobs_) {
+      if (noisy(job)) {
+        const bool drop = balance[job.family] >= 0 && job.family != "memory";
+        ++(drop ? out_.dropped_samples : out_.noisy_samples);
+        if (drop) {
+          job.keep(0);
+        }
+      }
+    }
+    const auto erase = [](auto& samples) {
+      std::erase_if(samples, [](const auto& sample) { return sample.seconds == 0; });
+    };
+    erase(out_.prefill);
+    erase(out_.decode);
+    erase(out_.elementwise);
+    erase(out_.all_reduce);
+    erase(out_.host);
+    for (auto& [format, samples] : out_.gemm) {
+      erase(samples);
     }
     out_.total_samples = static_cast<int>(jobs_.size());
     // The quiet ones still spread: half of the band that holds nine tenths of them.
@@ -406,6 +454,7 @@ class CpuSuite {
   Pool pool_;
   double effort_;
   CpuGemm sentinel_;
+  std::size_t core_ = 0;  // index of the core in use
   double fastest_ = std::numeric_limits<double>::infinity();
   std::uint64_t checksum_ = 0;  // of what was read, so that reading cannot be left out
   std::vector<Job> jobs_;

@@ -47,7 +47,8 @@ struct CpuMeasurements {
   double copy_bandwidth = 0;  // bytes/s read plus written, one core alone
   double repeatability = 0;  // sd of the logarithm of a repeated kernel while the machine was quiet
   int total_samples = 0;
-  int noisy_samples = 0;  // taken while that kernel was slow, and not quieter on repetition
+  int dropped_samples = 0;  // taken while that kernel was slow, not quieter on repetition: left out
+  int noisy_samples = 0;    // likewise, but kept for want of better
   std::map<std::string, std::vector<Sample>> gemm;  // by format name: "bf16", "w8a8"
   std::vector<AttentionSample> prefill, decode;
   std::vector<ElementwiseSample> elementwise;
