@@ -165,6 +165,11 @@ int run_calibrate(const CalibrateOptions& options, std::ostream& out, std::ostre
         measured.noisy_samples + measured.dropped_samples, measured.total_samples,
         measured.dropped_samples, measured.noisy_samples);
   }
+  if (measured.skipped_samples > 0) {
+    out << fmt::format(
+        "{} samples were not measured: time was up. Without --quick there is more.\n",
+        measured.skipped_samples);
+  }
   if (machine.cores.size() < 2) {
     out << "One core only: all-reduce and host times are not measured.\n";
   }

@@ -182,15 +182,18 @@ class CpuSuite {
   // All jobs once, then those again that ran while the core was slow, until it was quiet or time is
   // up.
   void run_jobs() {
-    const double start = now_seconds();
+    const double limit = now_seconds() + (options_.quick ? 42 : 400);
     for (std::size_t i = 0; i < jobs_.size(); ++i) {
       progress_(jobs_[i].family, 0.9 * static_cast<double>(i) / static_cast<double>(jobs_.size()));
-      run_job(jobs_[i]);
+      if (now_seconds() < limit) {
+        run_job(jobs_[i]);
+      } else {
+        ++out_.skipped_samples;
+      }
     }
-    const double limit = start + (options_.quick ? 45 : 400);
     for (int round = 0; round < 10 && now_seconds() < limit; ++round) {
       for (Job& job : jobs_) {
-        if (noisy(job) && now_seconds() < limit) {
+        if (measured(job) && noisy(job) && now_seconds() < limit) {
           progress_("again", 0.9 + 0.01 * round);
           run_job(job);
         }
@@ -199,6 +202,7 @@ class CpuSuite {
     drop_noisy();
   }
 
+  static bool measured(const Job& job) { return job.seconds > 0; }
   bool noisy(const Job& job) const { return job.sentinel > kQuiet * fastest_; }
 
   // Samples of a slow core are left out of every family that keeps at least half of its samples;
@@ -208,7 +212,7 @@ class CpuSuite {
     std::vector<double> quiet;
     for (const Job& job : jobs_) {
       balance[job.family] += noisy(job) ? -1 : 1;
-      if (!noisy(job)) {
+      if (measured(job) && !noisy(job)) {
         quiet.push_back(std::log(job.sentinel / fastest_));
       }
     }
