@@ -156,6 +156,9 @@ json parse_json(const std::string& text, const std::string& file) {
   } catch (const json::parse_error& error) {
     throw InputError(mark_of_byte(text, error.byte, file), "",
                      "this is not valid JSON; fetch config.json again");
+  } catch (const json::out_of_range&) {  // without a position
+    throw InputError(SourceMark{file, 0, 0}, "",
+                     "holds a number beyond a double's range; fetch config.json again");
   }
 }
 

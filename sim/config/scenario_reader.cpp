@@ -197,8 +197,8 @@ ArrivalSpec read_arrivals(const Node& node, const std::string& file) {
   ArrivalSpec spec;
   spec.mark = node.mark;
   constexpr std::string_view where = "workload.arrivals";
-  constexpr std::array<std::string_view, 7> kinds{"constant", "poisson",     "gamma",      "weibull",
-                                                  "trace",    "closed_loop", "all_at_once"};
+  constexpr std::array<std::string_view, 7> kinds{
+      "constant", "poisson", "gamma", "weibull", "trace", "closed_loop", "all_at_once"};
   if (node.kind == Node::Kind::scalar) {
     constexpr std::array<std::string_view, 1> bare{"all_at_once"};
     read_choice(node, std::string(where), bare);

@@ -13,6 +13,7 @@ constexpr std::int64_t kHalf = 2;   // bytes of a 16-bit value
 constexpr std::int64_t kFloat = 4;  // bytes of a 32-bit value
 constexpr std::int64_t kIndex = 8;  // bytes of a position, a cache slot or a sampled token
 constexpr std::int64_t kTokenId = 4;
+constexpr std::size_t kOperatorsPerLayer = 20;  // at most: what a layer reserves room for
 
 Operator gemm(std::string name, const GemmOp& op, DependsOn depends = DependsOn::tokens) {
   return {std::move(name), OpFamily::gemm, depends, op};
@@ -58,7 +59,6 @@ void append_quantise(std::vector<Operator>& out, std::int64_t rows, std::int64_t
   out.push_back(elementwise("quantise", rows * width * kHalf, rows * row, depends));
 }
 
-// Adds the operators of one layer that keep all ranks of a tensor group together.
 void append_all_reduce(std::vector<Operator>& out, int tensor, std::int64_t values,
                        const Format& wire) {
   if (tensor > 1) {
@@ -221,36 +221,42 @@ Segment GraphBuilder::build_input(const BatchShape& batch, int stage) const {
 
 Segment GraphBuilder::build_layers(const BatchShape& batch, const LayerRun& run) const {
   Segment segment{run_name(run), {}, run.repeat};
-  segment.operators.reserve(static_cast<std::size_t>(18 * run.period));
-  for (int i = 0; i < run.period; ++i) {
-    const LayerPlan& layer = layers_[static_cast<std::size_t>(run.first + i)];
-    append_attention(segment.operators, batch, layer);
+  const auto first = static_cast<std::size_t>(run.first);
+  const auto period = static_cast<std::size_t>(run.period);
+  segment.operators.reserve(kOperatorsPerLayer * period);
+  for (std::size_t i = first; i < first + period; ++i) {
+    const LayerPlan& layer = layers_[i];
+    append_qkv(segment.operators, batch.tokens(), layer);
+    append_attention(segment.operators, batch, layer.windowed);
+    append_output(segment.operators, batch.tokens(), layer);
     append_mlp(segment.operators, batch.tokens(), layer);
   }
   return segment;
 }
 
-void GraphBuilder::append_attention(std::vector<Operator>& out, const BatchShape& batch,
-                                    const LayerPlan& layer) const {
-  const std::int64_t tokens = batch.tokens();
-  const std::int64_t hidden = model_.hidden;
+void GraphBuilder::append_qkv(std::vector<Operator>& out, std::int64_t tokens,
+                              const LayerPlan& layer) const {
+  const std::int64_t head_row = std::int64_t{model_.head_dim} * kHalf;
   const std::int64_t rotated = tokens * (q_width() + kv_width()) * kHalf;
-  const Format qkv_input = activations_for(layer.qkv);
-  append_quantise(out, tokens, hidden, qkv_input);
-  out.push_back(gemm("qkv_proj", {tokens, qkv_width(), hidden, layer.qkv, qkv_input, kBf16}));
+  const Format input = activations_for(layer.qkv);
+  append_quantise(out, tokens, model_.hidden, input);
+  out.push_back(gemm("qkv_proj", {tokens, qkv_width(), model_.hidden, layer.qkv, input, kBf16}));
   if (model_.qk_norm) {
-    out.push_back(elementwise("qk_norm", rotated + 2 * model_.head_dim * kHalf, rotated));
+    out.push_back(elementwise("qk_norm", rotated + 2 * head_row, rotated));
   }
   // Cosines and sines: head_dim values of a table row per token.
-  out.push_back(
-      elementwise("rope", rotated + tokens * (model_.head_dim * kHalf + kIndex), rotated));
+  out.push_back(elementwise("rope", rotated + tokens * (head_row + kIndex), rotated));
   out.push_back(elementwise("kv_cache_write", tokens * (2 * kv_width() * kHalf + kIndex),
                             tokens * kv_bytes_per_token_and_layer()));
+}
+
+void GraphBuilder::append_attention(std::vector<Operator>& out, const BatchShape& batch,
+                                    bool windowed) const {
   AttentionOp op;
   op.heads = model_.heads / parallel_.tensor;
   op.kv_heads = static_cast<int>(kv_heads());
   op.head_dim = model_.head_dim;
-  op.window = layer.windowed ? model_.sliding_window : 0;
+  op.window = windowed ? model_.sliding_window : 0;
   op.kv_cache = precision_.kv_cache;
   if (!batch.prefill.empty()) {
     AttentionOp prefill = op;
@@ -260,12 +266,17 @@ void GraphBuilder::append_attention(std::vector<Operator>& out, const BatchShape
   if (batch.decode_sequences > 0) {
     op.decode = true;
     op.sequences = batch.decode_sequences;
-    op.kv_tokens = layer.windowed ? batch.decode_kv_tokens_windowed : batch.decode_kv_tokens;
+    op.kv_tokens = windowed ? batch.decode_kv_tokens_windowed : batch.decode_kv_tokens;
     out.push_back(attention("attn_decode", std::move(op)));
   }
-  const Format o_input = activations_for(layer.o);
-  append_quantise(out, tokens, q_width(), o_input);
-  out.push_back(gemm("o_proj", {tokens, hidden, q_width(), layer.o, o_input, kBf16}));
+}
+
+void GraphBuilder::append_output(std::vector<Operator>& out, std::int64_t tokens,
+                                 const LayerPlan& layer) const {
+  const std::int64_t hidden = model_.hidden;
+  const Format input = activations_for(layer.o);
+  append_quantise(out, tokens, q_width(), input);
+  out.push_back(gemm("o_proj", {tokens, hidden, q_width(), layer.o, input, kBf16}));
   append_all_reduce(out, parallel_.tensor, tokens * hidden, precision_.all_reduce);
   if (model_.post_norms) {
     out.push_back(norm("post_attn_norm", tokens, hidden));

@@ -84,8 +84,9 @@ class GraphBuilder {
   Segment build_input(const BatchShape& batch, int stage) const;
   Segment build_layers(const BatchShape& batch, const LayerRun& run) const;
   Segment build_head(const BatchShape& batch) const;
-  void append_attention(std::vector<Operator>& out, const BatchShape& batch,
-                        const LayerPlan& layer) const;
+  void append_qkv(std::vector<Operator>& out, std::int64_t tokens, const LayerPlan& layer) const;
+  void append_attention(std::vector<Operator>& out, const BatchShape& batch, bool windowed) const;
+  void append_output(std::vector<Operator>& out, std::int64_t tokens, const LayerPlan& layer) const;
   void append_mlp(std::vector<Operator>& out, std::int64_t tokens, const LayerPlan& layer) const;
 
   std::int64_t layer_weight_bytes(const LayerPlan& layer) const;

@@ -13,11 +13,13 @@ namespace {
 constexpr int kMaxPeriod = 8;
 
 int repeats(const std::vector<LayerPlan>& layers, int first, int end, int period) {
+  const auto pattern = layers.begin() + first;
+  auto next = pattern + period;
   int count = 1;
-  while (first + (count + 1) * period <= end &&
-         std::equal(layers.begin() + first, layers.begin() + first + period,
-                    layers.begin() + first + count * period)) {
-    ++count;
+  for (; first + (count + 1) * period <= end; ++count, next += period) {
+    if (!std::equal(pattern, pattern + period, next)) {
+      break;
+    }
   }
   return count;
 }

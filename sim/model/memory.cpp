@@ -34,9 +34,9 @@ std::int64_t GraphBuilder::layer_weight_bytes(const LayerPlan& layer) const {
   std::int64_t bytes =
       packed_bytes(qkv_width(), hidden, layer.qkv) + packed_bytes(hidden, q_width(), layer.o) +
       packed_bytes(up_width(), hidden, layer.up) + packed_bytes(hidden, intermediate(), layer.down);
-  bytes += (model_.post_norms ? 4 : 2) * hidden * kHalf;
+  bytes += (model_.post_norms ? 4 : 2) * kHalf * hidden;
   bytes += model_.qkv_bias ? qkv_width() * kHalf : 0;
-  bytes += model_.qk_norm ? 2 * model_.head_dim * kHalf : 0;
+  bytes += model_.qk_norm ? 2 * kHalf * model_.head_dim : 0;
   return bytes;
 }
 

@@ -196,9 +196,8 @@ void Scheduler::complete(const StepPlan& plan, StepOutcome& outcome) {
     advance(id, 1, outcome);
   }
   if (!outcome.finished.empty()) {
-    std::erase_if(running_, [&](RequestId id) {
-      return sequence(id).generated == sequence(id).output;
-    });
+    std::erase_if(running_,
+                  [&](RequestId id) { return sequence(id).generated == sequence(id).output; });
   }
 }
 

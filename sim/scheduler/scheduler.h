@@ -1,8 +1,9 @@
 // Continuous batching after vLLM's v1 scheduler: running requests first, then waiting ones, under a
-// token budget per step; prompts in chunks; KV blocks taken as tokens are computed; when blocks run out
-// the request admitted last is preempted and later recomputed from its start, its output so far
-// included. Pure decisions: no clock and no events, so that the same code schedules the simulation and
-// the real executor. Several steps may be in flight (pipeline parallelism); a request is in at most one.
+// token budget per step; prompts in chunks; KV blocks taken as tokens are computed; when blocks run
+// out the request admitted last is preempted and later recomputed from its start, its output so far
+// included. Pure decisions: no clock and no events, so that the same code schedules the simulation
+// and the real executor. Several steps may be in flight (pipeline parallelism); a request is in at
+// most one.
 #pragma once
 
 #include <cstdint>
@@ -16,10 +17,10 @@ namespace foretoken {
 struct SchedulerLimits {
   int max_num_seqs = 256;
   std::int64_t max_num_batched_tokens = 8192;
-  int block_size = 16;            // tokens per KV block
-  std::int64_t kv_blocks = 0;     // capacity
+  int block_size = 16;         // tokens per KV block
+  std::int64_t kv_blocks = 0;  // capacity
   bool chunked_prefill = true;
-  std::int64_t window = 0;        // sliding window of the model, for BatchShape only; 0: none
+  std::int64_t window = 0;  // sliding window of the model, for BatchShape only; 0: none
 };
 
 using RequestId = std::int32_t;
@@ -31,8 +32,8 @@ struct StepPlan {
     std::int32_t new_tokens;
     std::int64_t context;  // tokens in the KV cache before this step
   };
-  std::vector<Item> prefill;       // more than one token, or the last token of a prompt
-  std::vector<RequestId> decode;   // one new token each, not of the prompt
+  std::vector<Item> prefill;      // more than one token, or the last token of a prompt
+  std::vector<RequestId> decode;  // one new token each, not of the prompt
   BatchShape shape;
   bool empty() const { return prefill.empty() && decode.empty(); }
   void clear();
@@ -40,9 +41,9 @@ struct StepPlan {
 
 // What a finished step produced.
 struct StepOutcome {
-  std::vector<RequestId> first_tokens;  // prompt done: first output token of the request, or the next
-                                        // one after a recomputation
-  std::vector<RequestId> finished;      // these emitted their last token
+  std::vector<RequestId> first_tokens;  // prompt done: first output token of the request, or the
+                                        // next one after a recomputation
+  std::vector<RequestId> finished;  // these emitted their last token
   void clear();
 };
 
@@ -50,8 +51,8 @@ class Scheduler {
  public:
   explicit Scheduler(SchedulerLimits limits);
 
-  // Whether a request can ever be served: its tokens fit the whole cache, and its prompt the step when
-  // prompts are not chunked.
+  // Whether a request can ever be served: its tokens fit the whole cache, and its prompt the step
+  // when prompts are not chunked.
   bool admissible(std::int64_t input_tokens, std::int64_t output_tokens) const;
 
   // REQUIRES: admissible, output_tokens >= 1, input_tokens >= 1. Ids are given in order from 0.

@@ -66,9 +66,8 @@ Replica& Fleet::choose() {
   if (router_ == Router::round_robin) {
     return *replicas_[turn_++ % replicas_.size()];
   }
-  return **std::min_element(replicas_.begin(), replicas_.end(), [](const auto& a, const auto& b) {
-    return a->load() < b->load();
-  });
+  return **std::min_element(replicas_.begin(), replicas_.end(),
+                            [](const auto& a, const auto& b) { return a->load() < b->load(); });
 }
 
 void Fleet::handle(std::uint64_t payload) {
@@ -94,13 +93,8 @@ void Fleet::arrive(std::int32_t request) {
       max_model_len_ > 0 && record.input_tokens + record.output_tokens > max_model_len_;
   if (too_long ||
       !replicas_.front()->scheduler().admissible(record.input_tokens, record.output_tokens)) {
-    if (!open) {
-      finished(request);  // the user turns to the next question
-      --finished_;
-      ++in_system_;
-    }
+    send_next_of_closed_loop();  // the user turns to the next question
   } else {
-    ++in_system_;
     Replica& replica = choose();
     replica.announce();
     const auto it = std::find_if(replicas_.begin(), replicas_.end(),
@@ -110,17 +104,28 @@ void Fleet::arrive(std::int32_t request) {
                      kDeliver | static_cast<std::uint64_t>(request));
   }
   if (open && index + 1 == (count + 1) / 2) {
-    record_.in_system_half = in_system_;
+    record_.waiting_half = waiting();
   }
   if (open && index + 1 == count) {
-    record_.in_system_end = in_system_;
+    record_.waiting_end = waiting();
     record_.finished_by_last_arrival = finished_;
   }
 }
 
+std::int64_t Fleet::waiting() const {
+  std::int64_t sum = 0;
+  for (const auto& replica : replicas_) {
+    sum += replica->scheduler().waiting();
+  }
+  return sum;
+}
+
 void Fleet::finished(std::int32_t) {
-  --in_system_;
   ++finished_;
+  send_next_of_closed_loop();
+}
+
+void Fleet::send_next_of_closed_loop() {
   if (workload_.concurrency > 0 && next_ < static_cast<std::int32_t>(record_.requests.size())) {
     events_.schedule(events_.now(), *this, static_cast<std::uint64_t>(next_));
     ++next_;
@@ -137,8 +142,9 @@ void Fleet::check_books() const {
   }
   for (std::size_t i = 0; i < record_.requests.size(); ++i) {
     const RequestRecord& record = record_.requests[i];
-    FT_CHECK(record.failed() || (record.finish != kTimeNever && record.first_token <= record.finish),
-             "request {} was taken but never finished", i);
+    FT_CHECK(
+        record.failed() || (record.finish != kTimeNever && record.first_token <= record.finish),
+        "request {} was taken but never finished", i);
     FT_CHECK(record.failed() == (chosen_[i] < 0), "request {} was lost", i);
   }
 }

@@ -22,7 +22,8 @@ class Fleet final : public EventHandler, private CompletionListener {
     double warmup = 0;
   };
 
-  Fleet(const Config& config, const Workload& workload, const CostModel& cost, const CostDraw& draw);
+  Fleet(const Config& config, const Workload& workload, const CostModel& cost,
+        const CostDraw& draw);
 
   // Runs to the end. Checks that every token and every KV block is accounted for.
   RunRecord run();
@@ -33,6 +34,8 @@ class Fleet final : public EventHandler, private CompletionListener {
   void finished(std::int32_t request) override;
   void arrive(std::int32_t request);
   void schedule_next_arrival();
+  void send_next_of_closed_loop();
+  std::int64_t waiting() const;  // for admission, over all replicas
   Replica& choose();
   void check_books() const;
 
@@ -46,7 +49,6 @@ class Fleet final : public EventHandler, private CompletionListener {
   std::vector<std::int32_t> chosen_;  // replica of each request
   std::int32_t next_ = 0;             // next request to arrive
   std::size_t turn_ = 0;
-  std::int64_t in_system_ = 0;
   std::int64_t finished_ = 0;
 };
 

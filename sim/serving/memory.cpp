@@ -54,11 +54,12 @@ MemoryPlan plan_memory(const GraphBuilder& builder, const Profile& profile,
   if (plan.kv_available.count < 0 || plan.blocks < 1) {
     throw InputError(
         scenario.model_mark, "model",
-        fmt::format("{} does not fit on {} at tensor {} x pipeline {}: {}; raise parallel.tensor or "
-                    "parallel.pipeline, narrow precision.weights, or lower "
-                    "engine.max_num_batched_tokens",
-                    scenario.model.name, profile.device.empty() ? profile.name : profile.device,
-                    scenario.parallel.tensor, scenario.parallel.pipeline, plan.arithmetic()));
+        fmt::format(
+            "{} does not fit on {} at tensor {} x pipeline {}: {}; raise parallel.tensor or "
+            "parallel.pipeline, narrow precision.weights, or lower "
+            "engine.max_num_batched_tokens",
+            scenario.model.name, profile.device.empty() ? profile.name : profile.device,
+            scenario.parallel.tensor, scenario.parallel.pipeline, plan.arithmetic()));
   }
   return plan;
 }

@@ -24,8 +24,8 @@ struct MemoryPlan {
   Bytes kv_available;  // may be negative: does not fit
   Bytes kv_per_block;
   std::int64_t blocks = 0;
-  // "80.0 GB x 0.90 - weights 16.1 GB - activations 1.2 GB - context 0.5 GB - communication 0.1 GB =
-  // 54.1 GB for KV"
+  // "80.0 GB x 0.90 - weights 16.1 GB - activations 1.2 GB - context 0.5 GB - communication 0.1 GB
+  // = 54.1 GB for KV"
   std::string arithmetic() const;
 };
 

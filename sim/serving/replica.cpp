@@ -35,7 +35,8 @@ void Replica::try_start() {
   if (shared_.events.now() < stage_free_.front()) {
     return;
   }
-  const auto slot = std::find_if(slots_.begin(), slots_.end(), [](const Slot& s) { return !s.busy; });
+  const auto slot =
+      std::find_if(slots_.begin(), slots_.end(), [](const Slot& s) { return !s.busy; });
   if (slot == slots_.end() || scheduler_.idle()) {
     return;
   }

@@ -42,8 +42,8 @@ std::vector<Summary> run_replications(const Simulation& simulation, const RunOpt
       try {
         const CostDraw draw(simulation.scenario().seed, i, total);
         const RunRecord record = simulation.run(draw, options.exact);
-        summaries[static_cast<std::size_t>(i)] = summarise(
-            record, simulation.scenario().workload.warmup, simulation.scenario().slo);
+        summaries[static_cast<std::size_t>(i)] =
+            summarise(record, simulation.scenario().workload.warmup, simulation.scenario().slo);
       } catch (...) {
         const std::lock_guard lock(mutex);
         failure = failure ? failure : std::current_exception();

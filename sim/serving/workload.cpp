@@ -53,8 +53,8 @@ std::int64_t draw(const LengthSpec::Side& side, RandomStream& stream) {
       return stream.uniform_int(side.low, side.high);
     case LengthSpec::Kind::lognormal: {
       const double value = stream.lognormal(std::log(side.median), side.sigma);
-      return static_cast<std::int64_t>(
-          std::llround(std::clamp(value, static_cast<double>(side.low), static_cast<double>(side.high))));
+      return static_cast<std::int64_t>(std::llround(
+          std::clamp(value, static_cast<double>(side.low), static_cast<double>(side.high))));
     }
     case LengthSpec::Kind::fixed:
     case LengthSpec::Kind::trace:
@@ -72,8 +72,8 @@ void cut(Request& request, std::int64_t max_total) {
   const std::int64_t excess = request.input_tokens + request.output_tokens - max_total;
   if (excess > 0) {
     request.input_tokens = std::max<std::int64_t>(1, request.input_tokens - excess);
-    request.output_tokens =
-        std::min(request.output_tokens, std::max<std::int64_t>(1, max_total - request.input_tokens));
+    request.output_tokens = std::min(request.output_tokens,
+                                     std::max<std::int64_t>(1, max_total - request.input_tokens));
   }
 }
 

@@ -133,7 +133,7 @@ struct ScenarioSpec {
   std::string file;
   std::uint64_t hash = 0;  // of the canonical text, overrides included
   ModelSpec model;
-  SourceMark model_mark;  // of the key in the scenario
+  SourceMark model_mark;                      // of the key in the scenario
   std::string cluster;                        // path, resolved
   Marked<std::vector<std::string>> profiles;  // paths, resolved; empty: the cluster's own
   ParallelSpec parallel;

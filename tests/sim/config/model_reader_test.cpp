@@ -9,6 +9,7 @@
 #include <map>
 #include <sstream>
 
+#include "mutation.h"
 #include "sim/core/error.h"
 
 namespace foretoken::config {
@@ -182,6 +183,7 @@ TEST(ModelReader, A_broken_config_json_is_refused_with_line_and_column) {
             "config.json:2:6: this is not valid JSON; fetch config.json again");
   EXPECT_THAT(json_refusal(""), StartsWith("config.json:1:1: "));
   EXPECT_THAT(json_refusal("[1]"), HasSubstr("no JSON object"));
+  EXPECT_THAT(json_refusal("{\"a\": 1e999}"), HasSubstr("beyond a double's range"));
 }
 
 TEST(ModelReader, A_config_json_needs_sane_numbers_where_they_decide_the_shape) {
@@ -249,6 +251,15 @@ TEST(ModelReader, Plain_mlps_of_older_models_are_read) {
   EXPECT_TRUE(opt.tied_embeddings);
   EXPECT_TRUE(opt.qkv_bias);
   EXPECT_EQ(opt.intermediate, 3072);
+}
+
+TEST(ModelReader, Damaged_models_are_read_or_refused_in_one_line) {
+  const auto yaml = [](const std::string& text) { parse_model_yaml(text, "m.yaml"); };
+  const auto json = [](const std::string& text) { parse_hugging_face(text, "config.json"); };
+  for (const std::uint64_t seed : {1, 2, 3}) {
+    EXPECT_GT(testing::survive_mutations(kYaml, seed, 2000, yaml), 500);
+    EXPECT_GT(testing::survive_mutations(kLlama, seed, 2000, json), 500);
+  }
 }
 
 TEST(ModelReader, A_missing_file_is_named) {

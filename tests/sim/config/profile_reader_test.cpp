@@ -8,6 +8,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "mutation.h"
 #include "sim/config/sample_file.h"
 #include "sim/core/error.h"
 #include "sim/core/random.h"
@@ -369,6 +370,22 @@ TEST_F(ProfileFile, Missing_foreign_or_cut_sample_files_are_refused) {
               EndsWith("the header of all_reduce samples is \"format,ranks,bytes,seconds\""));
   EXPECT_THAT(refusal("samples: {gemm: s.csv, gemm.bf16: s.csv}\n"),
               HasSubstr("gemm.bf16 is stated twice"));
+}
+
+TEST_F(ProfileFile, Damaged_profiles_are_read_or_refused_in_one_line) {
+  const std::string text = write_profile(random_profile(7), "s");
+  write("s.gemm.csv", "format,m,n,k,seconds\n");
+  const auto read = [&](const std::string& damaged) { read_profile(write("p.yaml", damaged)); };
+  testing::survive_mutations(text, 1, 500, read);
+  // Without samples, so that whole profiles get through as well.
+  Profile bare = random_profile(8);
+  bare.samples.clear();
+  EXPECT_GT(testing::survive_mutations(write_profile(bare), 2, 500, read), 100);
+  const std::string rows = "format,m,n,k,seconds\nbf16,1,2,3,0.5\nw4a16/g128,4,5,6,1e-6\n";
+  const auto parse = [](const std::string& damaged) {
+    parse_samples(damaged, *find_sample_family("gemm"), "s.csv");
+  };
+  EXPECT_GT(testing::survive_mutations(rows, 3, 3000, parse), 1000);
 }
 
 TEST_F(ProfileFile, Ten_thousand_rows_come_in_order) {

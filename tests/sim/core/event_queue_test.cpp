@@ -15,7 +15,7 @@ namespace foretoken {
 namespace {
 
 struct Recorder : EventHandler {
-  explicit Recorder(EventQueue& queue) : queue(queue) {}
+  explicit Recorder(EventQueue& events) : queue(events) {}
   void handle(std::uint64_t payload) override {
     seen.emplace_back(queue.now().count(), payload);
     if (then) {

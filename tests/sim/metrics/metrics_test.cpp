@@ -20,7 +20,7 @@ RequestRecord request(std::int64_t arrival, std::int64_t first, std::int64_t fin
 }
 
 TEST(Percentile, It_interpolates_between_order_statistics) {
-  EXPECT_DOUBLE_EQ(percentile({1, 2, 3, 4}, 50), 2.5);  // position 1.5
+  EXPECT_DOUBLE_EQ(percentile({1, 2, 3, 4}, 50), 2.5);   // position 1.5
   EXPECT_DOUBLE_EQ(percentile({1, 2, 3, 4}, 99), 3.97);  // position 2.97
   EXPECT_DOUBLE_EQ(percentile({7}, 99), 7);
 }
@@ -81,14 +81,14 @@ TEST(Summary, A_growing_queue_is_called_overload_and_a_steady_one_is_not) {
     run.requests.push_back(request(i * 10, i * 20 + 10, i * 20 + 10, 1));
   }
   run.end = run.requests.back().finish;
-  run.in_system_half = 50;
-  run.in_system_end = 100;
+  run.waiting_half = 50;
+  run.waiting_end = 100;
   run.finished_by_last_arrival = 100;
   const Summary s = summarise(run, 0, std::nullopt);
   ASSERT_TRUE(s.overload.has_value());
   EXPECT_NEAR(s.overload->offered, 100, 1e-9);  // 199 gaps of 10 ms
   EXPECT_NEAR(s.overload->served, 100 / 1.99, 1e-9);
-  run.in_system_half = 95;
+  run.waiting_half = 95;
   EXPECT_FALSE(summarise(run, 0, std::nullopt).overload.has_value());
 }
 

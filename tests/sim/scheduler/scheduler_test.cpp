@@ -101,7 +101,8 @@ TEST(Scheduler, When_blocks_run_out_the_last_admitted_request_is_preempted_and_r
   EXPECT_EQ(scheduler.preemptions(), 1);
   EXPECT_EQ(scheduler.waiting(), 1);
   step(scheduler);
-  s = step(scheduler);  // request 0 emits its fourth token; request 1 has had no room (17 tokens, 2 blocks)
+  s = step(scheduler);  // request 0 emits its fourth token; request 1 has had no room (17 tokens, 2
+                        // blocks)
   EXPECT_THAT(s.outcome.finished, ElementsAre(0));
   s = step(scheduler);
   // Recomputed with the one output token it had: 17 tokens, and the second output token comes.
@@ -137,8 +138,8 @@ TEST(Scheduler, The_window_cuts_the_cached_tokens_of_decode) {
 }
 
 TEST(Scheduler, A_request_larger_than_the_cache_is_not_admissible) {
-  const Scheduler scheduler(limits(4));     // 64 tokens
-  EXPECT_TRUE(scheduler.admissible(60, 5));   // stores 64: the last token is never stored
+  const Scheduler scheduler(limits(4));      // 64 tokens
+  EXPECT_TRUE(scheduler.admissible(60, 5));  // stores 64: the last token is never stored
   EXPECT_FALSE(scheduler.admissible(60, 6));
 }
 
