@@ -78,10 +78,9 @@ std::string table(const StepTerms& step) {
   out += fmt::format("  {:<24}{:<20}{:>12}{:>9}  {}\n", "operator", "family", "ms", "share",
                      "provenance");
   for (const Term& term : step.terms) {
-    const double share =
-        step.total > kTimeZero
-            ? static_cast<double>(term.time.count()) / static_cast<double>(step.total.count())
-            : 0;
+    const double share = step.total > kTimeZero ? static_cast<double>(term.time.count()) /
+                                                      static_cast<double>(step.total.count())
+                                                : 0;
     out += fmt::format("  {:<24}{:<20}{:>12}{:>8.1f}%  {}{}\n", term.name,
                        kOpFamilyNames[static_cast<std::size_t>(term.family)],
                        cell(to_millis(term.time)), share * 100, name(term.provenance),
@@ -119,14 +118,13 @@ Explanation explain(const Simulation& simulation, const Result& point) {
   e.mean_input = input / count;
   // A request is half-way through its output on average.
   e.mean_context = (input + output / 2) / count;
-  e.mean_decode = record.steps > 0
-                      ? static_cast<double>(record.decode_tokens) / static_cast<double>(record.steps)
-                      : 0;
+  e.mean_decode = record.steps > 0 ? static_cast<double>(record.decode_tokens) /
+                                         static_cast<double>(record.steps)
+                                   : 0;
   e.front_end = time_from_seconds(simulation.cost().host_request().seconds);
   e.mean_ttft_ms = point.point.ttft.mean;
   e.mean_tpot_ms = point.point.tpot.mean;
-  e.prefill =
-      prefill_terms(simulation, std::max<std::int64_t>(1, std::llround(e.mean_input)));
+  e.prefill = prefill_terms(simulation, std::max<std::int64_t>(1, std::llround(e.mean_input)));
   BatchShape batch;
   batch.decode_sequences = std::max<std::int64_t>(1, std::llround(e.mean_decode));
   const auto context = std::max<std::int64_t>(1, std::llround(e.mean_context));

@@ -26,12 +26,12 @@ struct StepTerms {
 };
 
 struct Explanation {
-  double mean_input = 0;      // tokens
-  double mean_decode = 0;     // sequences decoded in a step
-  double mean_context = 0;    // tokens in the cache of each
+  double mean_input = 0;    // tokens
+  double mean_decode = 0;   // sequences decoded in a step
+  double mean_context = 0;  // tokens in the cache of each
   Time front_end = kTimeZero;
-  StepTerms prefill;  // one average prompt, alone
-  StepTerms decode;   // one average decode step
+  StepTerms prefill;                          // one average prompt, alone
+  StepTerms decode;                           // one average decode step
   double mean_ttft_ms = 0, mean_tpot_ms = 0;  // of the simulated run
 };
 

@@ -22,10 +22,10 @@ double share(Time part, Time whole) {
 
 std::string layout(const Simulation& simulation) {
   const ScenarioSpec& s = simulation.scenario();
-  return fmt::format("{} on {} (tensor {} x pipeline {} x data {}), costs from profile {}, engine {}",
-                     s.model.name, simulation.topology().spec().name, s.parallel.tensor,
-                     s.parallel.pipeline, s.parallel.data, simulation.profile().name,
-                     s.engine.preset);
+  return fmt::format(
+      "{} on {} (tensor {} x pipeline {} x data {}), costs from profile {}, engine {}",
+      s.model.name, simulation.topology().spec().name, s.parallel.tensor, s.parallel.pipeline,
+      s.parallel.data, simulation.profile().name, s.engine.preset);
 }
 
 class Table {
@@ -91,14 +91,11 @@ void put_distribution(nlohmann::ordered_json& json, const char* name, const Dist
 }
 
 nlohmann::ordered_json memory_json(const MemoryPlan& memory) {
-  return {{"device_bytes", memory.device.count},
-          {"utilization", memory.utilization},
-          {"weight_bytes", memory.weights.count},
-          {"activation_bytes", memory.activations.count},
-          {"context_bytes", memory.context.count},
-          {"communication_bytes", memory.communication.count},
-          {"kv_bytes", memory.kv_available.count},
-          {"kv_blocks", memory.blocks}};
+  return {
+      {"device_bytes", memory.device.count},   {"utilization", memory.utilization},
+      {"weight_bytes", memory.weights.count},  {"activation_bytes", memory.activations.count},
+      {"context_bytes", memory.context.count}, {"communication_bytes", memory.communication.count},
+      {"kv_bytes", memory.kv_available.count}, {"kv_blocks", memory.blocks}};
 }
 
 }  // namespace
@@ -152,25 +149,27 @@ std::vector<std::string> warnings(const Simulation& simulation, const Result& re
   std::vector<std::string> lines;
   const Summary& s = result.point;
   if (s.overload) {
-    lines.push_back(fmt::format("overloaded: offered {:.1f}/s, served {:.1f}/s: percentiles grow with "
-                                "run length",
-                                s.overload->offered, s.overload->served));
+    lines.push_back(
+        fmt::format("overloaded: offered {:.1f}/s, served {:.1f}/s: percentiles grow with "
+                    "run length",
+                    s.overload->offered, s.overload->served));
   }
   if (s.failed > 0) {
-    lines.push_back(fmt::format("{} of {} requests were refused: longer than the model's {} positions "
-                                "or than the KV cache ({} blocks of {} tokens)",
-                                s.failed, s.failed + s.completed,
-                                simulation.scenario().engine.max_model_len.value_or(
-                                    simulation.scenario().model.max_positions),
-                                simulation.memory().blocks,
-                                simulation.scenario().engine.block_size));
+    lines.push_back(
+        fmt::format("{} of {} requests were refused: longer than the model's {} positions "
+                    "or than the KV cache ({} blocks of {} tokens)",
+                    s.failed, s.failed + s.completed,
+                    simulation.scenario().engine.max_model_len.value_or(
+                        simulation.scenario().model.max_positions),
+                    simulation.memory().blocks, simulation.scenario().engine.block_size));
   }
   const double assumed =
       provenance_shares(result.record)[static_cast<std::size_t>(Provenance::assumed)];
   if (assumed > 0) {
-    lines.push_back(fmt::format("{:.1f} % of the step time rests on assumed numbers, not on "
-                                "measurements; `foretoken explain` shows which",
-                                assumed * 100));
+    lines.push_back(
+        fmt::format("{:.1f} % of the step time rests on assumed numbers, not on "
+                    "measurements; `foretoken explain` shows which",
+                    assumed * 100));
   }
   if (result.record.extrapolated) {
     lines.emplace_back(
@@ -188,16 +187,17 @@ std::string text(const Simulation& simulation, const Result& result,
   for (const std::string& line : warning_lines) {
     out += wrap("warning: " + line, 9);
   }
-  out += wrap(fmt::format("{} requests completed in {:.1f} s of simulated time: {} tokens in, {} out",
-                          s.completed, s.duration_s, s.total_input_tokens, s.total_output_tokens),
-              2);
+  out +=
+      wrap(fmt::format("{} requests completed in {:.1f} s of simulated time: {} tokens in, {} out",
+                       s.completed, s.duration_s, s.total_input_tokens, s.total_output_tokens),
+           2);
   out += "\n";
   Table table(result);
   table.row("Request throughput", "request_throughput", s.request_throughput, "requests/s");
   table.row("Output throughput", "output_throughput", s.output_throughput, "tokens/s");
   table.row("Total throughput", "total_token_throughput", s.total_token_throughput, "tokens/s");
   if (s.request_goodput) {
-    table.row("Goodput", "request_goodput", *s.request_goodput, "requests/s within the targets");
+    table.row("Goodput", "request_goodput", *s.request_goodput, "requests/s in targets");
   }
   latency_rows(table, "TTFT", "ttft", s.ttft);
   latency_rows(table, "TPOT", "tpot", s.tpot);
@@ -215,16 +215,17 @@ std::string text(const Simulation& simulation, const Result& result,
                                           : 0.0,
                           r.preemptions),
               2);
-  out += wrap(fmt::format("Steps:                   {} ({} with prompt tokens), at most {} requests at "
-                          "once in a replica",
-                          r.steps, r.prefill_step_count, r.peak_running),
-              2);
+  out += wrap(
+      fmt::format("Steps:                   {} ({} with prompt tokens), at most {} requests at "
+                  "once in a replica",
+                  r.steps, r.prefill_step_count, r.peak_running),
+      2);
   if (simulation.scenario().gpu_hour > 0 && s.output_throughput > 0) {
     const double per_million = simulation.scenario().gpu_hour *
-                               simulation.scenario().parallel.gpus() / 3600 /
-                               s.output_throughput * 1e6;
-    out += wrap(fmt::format("Cost:                    {} per million output tokens", cell(per_million)),
-                2);
+                               simulation.scenario().parallel.gpus() / 3600 / s.output_throughput *
+                               1e6;
+    out += wrap(
+        fmt::format("Cost:                    {} per million output tokens", cell(per_million)), 2);
   }
   return out;
 }

@@ -10,8 +10,8 @@
 
 namespace foretoken::reports {
 
-// What the reader must know before any number: overload, assumed costs, costs outside the calibrated
-// range, refused requests. One line each.
+// What the reader must know before any number: overload, assumed costs, costs outside the
+// calibrated range, refused requests. One line each.
 std::vector<std::string> warnings(const Simulation& simulation, const Result& result);
 
 // At most 100 columns.

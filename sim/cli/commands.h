@@ -1,5 +1,5 @@
-// One function per subcommand: registers it, and sets `action` when the user chose it. The action runs
-// after the whole command line has been checked; it returns the exit status.
+// One function per subcommand: registers it, and sets `action` when the user chose it. The action
+// runs after the whole command line has been checked; it returns the exit status.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -73,17 +73,19 @@ void list_schedulers() {
 }
 
 void list_collectives() {
-  fmt::print("ring       all_reduce, all_gather, reduce_scatter: 2(N-1) or N-1 steps\n"
-             "two_step   all_reduce: all-to-all of quantised slices, local sum, quantised all-gather\n"
-             "direct     send_recv, all_to_all: one step\n");
+  fmt::print(
+      "ring       all_reduce, all_gather, reduce_scatter: 2(N-1) or N-1 steps\n"
+      "two_step   all_reduce: all-to-all of quantised slices, local sum, quantised all-gather\n"
+      "direct     send_recv, all_to_all: one step\n");
 }
 
 void list_formats() {
-  fmt::print("weights      fp32 bf16 fp16 fp8[/gG] fp4[/gG] int2..int8[/gG][/integer-scale]\n"
-             "activations  fp32 bf16 fp16 fp8 int8\n"
-             "kv_cache     bf16 fp16 fp8 int8 int4\n"
-             "wire         fp32 bf16 fp16 fp8[/gG] int2..int8[/gG][/spike][/affine|/sym|/log8]\n"
-             "G is 32, 64 or 128; on the wire it defaults to 128 from 5 bits and to 32 below\n");
+  fmt::print(
+      "weights      fp32 bf16 fp16 fp8[/gG] fp4[/gG] int2..int8[/gG][/integer-scale]\n"
+      "activations  fp32 bf16 fp16 fp8 int8\n"
+      "kv_cache     bf16 fp16 fp8 int8 int4\n"
+      "wire         fp32 bf16 fp16 fp8[/gG] int2..int8[/gG][/spike][/affine|/sym|/log8]\n"
+      "G is 32, 64 or 128; on the wire it defaults to 128 from 5 bits and to 32 below\n");
 }
 
 struct ListKind {
@@ -91,8 +93,8 @@ struct ListKind {
   void (*print)();
 };
 constexpr std::array kKinds{
-    ListKind{"models", list_models},         ListKind{"topologies", list_topologies},
-    ListKind{"profiles", list_profiles},     ListKind{"schedulers", list_schedulers},
+    ListKind{"models", list_models},           ListKind{"topologies", list_topologies},
+    ListKind{"profiles", list_profiles},       ListKind{"schedulers", list_schedulers},
     ListKind{"collectives", list_collectives}, ListKind{"formats", list_formats}};
 
 struct TopologyOptions {

@@ -15,35 +15,55 @@
 namespace foretoken::cli {
 namespace {
 
-Profile load_profile(const ScenarioSpec& scenario, const ClusterSpec& cluster) {
+// The profiles a scenario names, or the cluster's own, lowest first.
+std::vector<std::string> profile_paths(const ScenarioSpec& scenario, const ClusterSpec& cluster) {
   if (!scenario.profiles.value.empty()) {
-    Profile stacked;
-    for (const std::string& path : scenario.profiles.value) {
-      stacked.override_with(config::read_profile(path));
-    }
-    return stacked;
+    return scenario.profiles.value;
   }
-  const auto path =
-      config::find_file(cluster.profile, std::filesystem::path(cluster.file).parent_path(),
-                        "calibrate/profiles");
+  const auto path = config::find_file(
+      cluster.profile, std::filesystem::path(cluster.file).parent_path(), "calibrate/profiles");
   if (path.empty()) {
     throw InputError(SourceMark{cluster.file, 0, 0}, "profile",
-                     fmt::format("\"{}\" is neither a file nor a shipped profile; state `profile:` in "
-                                 "the scenario",
+                     fmt::format("\"{}\" is neither a file nor a shipped profile; state `profile:` "
+                                 "in the scenario",
                                  cluster.profile));
   }
-  return config::read_profile(path.string());
+  return {path.string()};
+}
+
+// A measured profile that came with the program was measured on somebody else's machine.
+bool is_shipped(const std::string& path) {
+  std::error_code error;
+  const auto folder =
+      std::filesystem::weakly_canonical(config::data_root() / "calibrate" / "profiles", error);
+  return !error && std::filesystem::weakly_canonical(path, error).parent_path() == folder;
+}
+
+Profile load_profile(const std::vector<std::string>& paths, std::vector<std::string>& notes) {
+  Profile stacked;
+  for (const std::string& path : paths) {
+    const Profile profile = config::read_profile(path);
+    if (!profile.fingerprint.empty() && is_shipped(path)) {
+      notes.push_back(
+          fmt::format("profile {} was measured on another machine ({}); for this one run "
+                      "`foretoken calibrate`",
+                      profile.name, profile.device));
+    }
+    stacked.override_with(profile);
+  }
+  return stacked;
 }
 
 }  // namespace
 
-Simulation load_simulation(const ScenarioOptions& options) {
+Loaded load_simulation(const ScenarioOptions& options) {
   ScenarioSpec scenario = config::read_scenario(options.file, options.overrides);
   if (options.seed) {
     scenario.seed = *options.seed;
   }
   ClusterSpec cluster = config::read_cluster(scenario.cluster);
-  Profile profile = load_profile(scenario, cluster);
+  std::vector<std::string> notes;
+  Profile profile = load_profile(profile_paths(scenario, cluster), notes);
   const ArrivalSpec& arrivals = scenario.workload.arrivals;
   const LengthSpec& lengths = scenario.workload.lengths;
   std::optional<Trace> arrival_trace, length_trace;
@@ -58,8 +78,9 @@ Simulation load_simulation(const ScenarioOptions& options) {
                                                : nullptr;
   Workload workload = make_workload(scenario.workload, arrival_trace ? &*arrival_trace : nullptr,
                                     length_source, scenario.seed);
-  return Simulation(std::move(scenario), Topology(std::move(cluster)), std::move(profile),
-                    std::move(workload));
+  return {Simulation(std::move(scenario), Topology(std::move(cluster)), std::move(profile),
+                     std::move(workload)),
+          std::move(notes)};
 }
 
 Topology load_topology(const std::string& name) {
@@ -68,11 +89,12 @@ Topology load_topology(const std::string& name) {
     const auto shipped = config::shipped_names("topologies");
     const std::string_view near = nearest(name, shipped);
     throw InputError(SourceMark{name, 0, 0}, "",
-                     near.empty() ? "neither a file nor a shipped topology (see `foretoken list "
-                                    "topologies`)"
-                                  : fmt::format("neither a file nor a shipped topology (did you mean "
-                                                "\"{}\"?)",
-                                                near));
+                     near.empty()
+                         ? "neither a file nor a shipped topology (see `foretoken list "
+                           "topologies`)"
+                         : fmt::format("neither a file nor a shipped topology (did you mean "
+                                       "\"{}\"?)",
+                                       near));
   }
   return Topology(config::read_cluster(path.string()));
 }
@@ -83,8 +105,9 @@ void write_output(const std::string& path, const std::string& text) {
     return;
   }
   const auto refuse = [&]() -> void {
-    throw InputError(SourceMark{path, 0, 0}, "",
-                     "cannot write this file; check that the folder exists, is writable and not full");
+    throw InputError(
+        SourceMark{path, 0, 0}, "",
+        "cannot write this file; check that the folder exists, is writable and not full");
   };
   std::error_code error;
   if (std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error)) {

@@ -16,7 +16,11 @@ struct ScenarioOptions {
   std::optional<std::uint64_t> seed;
 };
 
-Simulation load_simulation(const ScenarioOptions& options);
+struct Loaded {
+  Simulation simulation;
+  std::vector<std::string> notes;  // what the reader should know about the inputs, a line each
+};
+Loaded load_simulation(const ScenarioOptions& options);
 Topology load_topology(const std::string& name);
 
 // Writes atomically (a temporary file beside it, then rename); "-" is standard output. Throws

@@ -17,9 +17,7 @@
 
 namespace {
 
-void complain(std::string_view message) {
-  fmt::print(stderr, "foretoken: {}\n", message);
-}
+void complain(std::string_view message) { fmt::print(stderr, "foretoken: {}\n", message); }
 
 // Empty when the word is a command or an option.
 std::string unknown_command(const CLI::App& app, const std::string& word) {
@@ -39,8 +37,9 @@ std::string unknown_command(const CLI::App& app, const std::string& word) {
 }
 
 int parse_and_run(int argc, char** argv) {
-  CLI::App app{"foretoken predicts how fast a language model will serve: time to first token, time "
-               "per token and throughput, on any cluster, at any bit width."};
+  CLI::App app{
+      "foretoken predicts how fast a language model will serve: time to first token, time "
+      "per token and throughput, on any cluster, at any bit width."};
   app.set_version_flag("--version", "foretoken " FORETOKEN_VERSION);
   app.require_subcommand(1);
   foretoken::cli::Action action;
@@ -62,7 +61,8 @@ int parse_and_run(int argc, char** argv) {
   } catch (const CLI::CallForVersion& request) {
     return app.exit(request);
   } catch (const CLI::ParseError& error) {
-    if (const std::string unknown = argc > 1 ? unknown_command(app, argv[1]) : ""; !unknown.empty()) {
+    if (const std::string unknown = argc > 1 ? unknown_command(app, argv[1]) : "";
+        !unknown.empty()) {
       complain(unknown);
       return 2;
     }

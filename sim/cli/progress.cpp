@@ -29,8 +29,7 @@ void Progress::update(int done, int total) {
   const int filled = kWidth * done / total;
   const std::string line =
       fmt::format("\r{} [{}{}] {}/{}, {:.0f} s left\033[K", what_, std::string(filled, '#'),
-                  std::string(kWidth - filled, '.'), done, total,
-                  seconds / done * (total - done));
+                  std::string(kWidth - filled, '.'), done, total, seconds / done * (total - done));
   std::fputs(line.c_str(), stderr);
 }
 

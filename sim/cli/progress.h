@@ -1,4 +1,5 @@
-// A progress line on stderr for what takes longer than two seconds; silent when stderr is no terminal.
+// A progress line on stderr for what takes longer than two seconds; silent when stderr is no
+// terminal.
 #pragma once
 
 #include <chrono>

@@ -13,8 +13,9 @@ namespace {
 void add_scenario_options(CLI::App& command, ScenarioOptions& options) {
   command.add_option("scenario", options.file, "Scenario file (YAML)")->required();
   command
-      .add_option("--set", options.overrides,
-                  "Override one value, such as --set workload.arrivals.poisson=9/s; may be repeated")
+      .add_option(
+          "--set", options.overrides,
+          "Override one value, such as --set workload.arrivals.poisson=9/s; may be repeated")
       ->take_all()
       ->expected(1)
       ->type_name("KEY=VALUE");
@@ -28,7 +29,7 @@ struct SimulateOptions {
 };
 
 int run_simulate(const SimulateOptions& options) {
-  const Simulation simulation = load_simulation(options.scenario);
+  const auto [simulation, notes] = load_simulation(options.scenario);
   RunOptions run = options.run;
   Result result;
   {
@@ -36,7 +37,8 @@ int run_simulate(const SimulateOptions& options) {
     run.progress = [&](int done, int total) { progress.update(done, total); };
     result = simulate(simulation, run);
   }
-  const auto warnings = reports::warnings(simulation, result);
+  auto warnings = reports::warnings(simulation, result);
+  warnings.insert(warnings.begin(), notes.begin(), notes.end());
   // A document on standard output stands there alone, so that it can be piped.
   const bool quiet = options.json == "-" || options.csv == "-";
   if (!quiet) {
@@ -58,12 +60,16 @@ struct ExplainOptions {
 };
 
 int run_explain(const ExplainOptions& options) {
-  const Simulation simulation = load_simulation(options.scenario);
+  const auto [simulation, notes] = load_simulation(options.scenario);
   RunOptions run;
   run.replications = 0;
   const reports::Explanation explanation = reports::explain(simulation, simulate(simulation, run));
   if (options.json != "-") {
-    const std::string text = reports::text(simulation, explanation);
+    std::string text;
+    for (const std::string& note : notes) {
+      text += reports::wrap("warning: " + note, 9);
+    }
+    text += reports::text(simulation, explanation);
     std::fwrite(text.data(), 1, text.size(), stdout);
   }
   if (!options.json.empty()) {

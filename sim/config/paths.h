@@ -7,12 +7,13 @@
 
 namespace foretoken::config {
 
-// The project's data: $FORETOKEN_DATA, or the nearest folder above the program, the current folder or
-// the source tree it was built from that holds topologies/ and scenarios/. Empty when there is none.
+// The project's data: $FORETOKEN_DATA, or the nearest folder above the program, the current folder
+// or the source tree it was built from that holds topologies/ and scenarios/. Empty when there is
+// none.
 std::filesystem::path data_root();
 
-// A path as written (relative to `base`, then to the current folder), or a shipped name: data root /
-// folder / NAME.yaml. Returns an empty path when nothing is found.
+// A path as written (relative to `base`, then to the current folder), or a shipped name: data root
+// / folder / NAME.yaml. Returns an empty path when nothing is found.
 std::filesystem::path find_file(const std::string& name, const std::filesystem::path& base,
                                 const std::string& folder);
 

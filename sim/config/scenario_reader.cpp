@@ -157,8 +157,8 @@ ArrivalSpec read_arrivals(const Node& node, const std::string& file) {
   ArrivalSpec spec;
   spec.mark = node.mark;
   constexpr std::string_view where = "workload.arrivals";
-  constexpr std::array<std::string_view, 7> kinds{"constant", "poisson",     "gamma",      "weibull",
-                                                  "trace",    "closed_loop", "all_at_once"};
+  constexpr std::array<std::string_view, 7> kinds{
+      "constant", "poisson", "gamma", "weibull", "trace", "closed_loop", "all_at_once"};
   if (node.kind == Node::Kind::scalar) {
     constexpr std::array<std::string_view, 1> bare{"all_at_once"};
     read_choice(node, std::string(where), bare);
@@ -282,7 +282,8 @@ std::int64_t read_request_count(MapReader& map, const WorkloadSpec& spec, bool c
   }
   const std::string path = map.path("requests_per_client");
   if (spec.arrivals.kind != ArrivalSpec::Kind::closed_loop) {
-    fail(*per_client, path, "clients belong to arrivals: {closed_loop: ...}; state requests instead");
+    fail(*per_client, path,
+         "clients belong to arrivals: {closed_loop: ...}; state requests instead");
   }
   if (map.find("requests") != nullptr) {
     fail(*per_client, path, "states the same as requests; state one of the two");

@@ -1,5 +1,5 @@
-// Reads a scenario (design: README.md, "Scenario"). Paths inside it are resolved relative to the file,
-// then by shipped name.
+// Reads a scenario (design: README.md, "Scenario"). Paths inside it are resolved relative to the
+// file, then by shipped name.
 #pragma once
 
 #include <cstdint>

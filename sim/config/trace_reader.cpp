@@ -91,9 +91,9 @@ std::int64_t read_tokens(std::string_view cell, const SourceMark& mark, std::str
   std::int64_t value = 0;
   const auto [end, code] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
   if (code != std::errc() || end != cell.data() + cell.size() || value < 0 || value > kMaxTokens) {
-    throw InputError(mark, "",
-                     fmt::format("{} is \"{}\", not a number of tokens; mend or remove the line",
-                                 what, cell));
+    throw InputError(
+        mark, "",
+        fmt::format("{} is \"{}\", not a number of tokens; mend or remove the line", what, cell));
   }
   return value;
 }
@@ -130,7 +130,8 @@ std::int64_t read_wall_clock(std::string_view cell, const SourceMark& mark) {
   double fraction = 0;
   if (good && position != end && *position == '.') {
     const std::string digits = "0" + std::string(position, end);
-    const auto [next, code] = std::from_chars(digits.data(), digits.data() + digits.size(), fraction);
+    const auto [next, code] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), fraction);
     good = code == std::errc() && next == digits.data() + digits.size();
     position = end;
   }
@@ -164,7 +165,8 @@ Trace parse_csv(std::string_view text, const std::string& file) {
                                    cells.size(), columns.count));
     }
     Request request;
-    request.input_tokens = read_tokens(cells[static_cast<std::size_t>(columns.input)], mark, "input");
+    request.input_tokens =
+        read_tokens(cells[static_cast<std::size_t>(columns.input)], mark, "input");
     request.output_tokens =
         read_tokens(cells[static_cast<std::size_t>(columns.output)], mark, "output");
     if (columns.arrival >= 0) {

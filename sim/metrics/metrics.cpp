@@ -23,8 +23,8 @@ bool meets(const RequestRecord& r, const SloSpec& slo) {
          !(slo.tpot && gaps > 0 && (r.finish - r.first_token) / gaps > *slo.tpot);
 }
 
-// Overloaded: the queue grew through the whole stretch of arrivals, and a good part of what was offered
-// was still waiting to be admitted at its end.
+// Overloaded: the queue grew through the whole stretch of arrivals, and a good part of what was
+// offered was still waiting to be admitted at its end.
 std::optional<Overload> judge(const RunRecord& run, const Summary& summary) {
   if (summary.completed < kMinimumForVerdict) {
     return std::nullopt;
@@ -130,9 +130,10 @@ Distribution weighted_distribution(std::vector<std::pair<Time, std::int64_t>> va
 }
 
 std::vector<std::pair<std::string, double>> Summary::metrics() const {
-  std::vector<std::pair<std::string, double>> all{{"request_throughput", request_throughput},
-                                                  {"output_throughput", output_throughput},
-                                                  {"total_token_throughput", total_token_throughput}};
+  std::vector<std::pair<std::string, double>> all{
+      {"request_throughput", request_throughput},
+      {"output_throughput", output_throughput},
+      {"total_token_throughput", total_token_throughput}};
   if (request_goodput) {
     all.emplace_back("request_goodput", *request_goodput);
   }
@@ -142,7 +143,7 @@ std::vector<std::pair<std::string, double>> Summary::metrics() const {
     if (d->count == 0) {
       continue;
     }
-    const std::pair<const char*, double> statistics[] = {{"mean", d->mean}, {"median", d->median},
+    const std::pair<const char*, double> statistics[] = {{"mean", d->mean},   {"median", d->median},
                                                          {"std", d->std_dev}, {"p90", d->p90},
                                                          {"p95", d->p95},     {"p99", d->p99}};
     for (const auto& [statistic, value] : statistics) {
@@ -173,7 +174,8 @@ Summary summarise(const RunRecord& run, double warmup, const std::optional<SloSp
     ttft.push_back(to_millis(r.first_token - r.arrival));
     e2el.push_back(to_millis(r.finish - r.arrival));
     if (r.output_tokens > 1) {
-      tpot.push_back(to_millis(r.finish - r.first_token) / static_cast<double>(r.output_tokens - 1));
+      tpot.push_back(to_millis(r.finish - r.first_token) /
+                     static_cast<double>(r.output_tokens - 1));
     }
   }
   const Time start = run.requests.empty() ? kTimeZero : run.requests.front().arrival;
@@ -206,7 +208,8 @@ Interval replication_interval(std::vector<double> values, double level) {
     const double position = std::clamp(p * n - 0.5, 0.0, n - 1);
     const auto below = static_cast<std::size_t>(position);
     const std::size_t above = std::min(below + 1, values.size() - 1);
-    return values[below] + (values[above] - values[below]) * (position - static_cast<double>(below));
+    return values[below] +
+           (values[above] - values[below]) * (position - static_cast<double>(below));
   };
   return {at((1 - level) / 2), at((1 + level) / 2)};
 }

@@ -3,8 +3,8 @@
 //   TPOT = (t_n - t_1) / (n - 1)      time per output token; requests with n = 1 are left out
 //   ITL  = t_i - t_(i-1)              each gap between tokens, over all requests
 //   E2E  = t_n - a                    latency of the whole request
-// Names in JSON are those of `vllm bench serve`. Requests within the warm-up share are left out of the
-// percentiles, not out of the throughput.
+// Names in JSON are those of `vllm bench serve`. Requests within the warm-up share are left out of
+// the percentiles, not out of the throughput.
 #pragma once
 
 #include <array>
@@ -50,20 +50,20 @@ struct RunRecord {
   std::vector<RequestRecord> requests;  // in order of arrival
   // Gaps between tokens, run-length coded: (gap, how many requests saw it). Warm-up left out.
   std::vector<std::pair<Time, std::int64_t>> gaps;
-  Time end = kTimeZero;             // last token of all
-  TimeShare prefill_steps;          // steps that held prompt tokens
-  TimeShare decode_steps;           // the others
+  Time end = kTimeZero;     // last token of all
+  TimeShare prefill_steps;  // steps that held prompt tokens
+  TimeShare decode_steps;   // the others
   std::int64_t steps = 0;
   std::int64_t prefill_step_count = 0;
   std::int64_t preemptions = 0;
-  std::int64_t kv_blocks = 0;       // capacity of one replica
+  std::int64_t kv_blocks = 0;  // capacity of one replica
   std::int64_t peak_kv_blocks = 0;
   std::int64_t peak_running = 0;
   std::int64_t scheduled_tokens = 0;  // recomputation included
   std::int64_t decode_tokens = 0;
-  bool extrapolated = false;        // some operator lay outside the calibrated range
-  // For the overload verdict: requests that wait for admission, half-way through the arrivals and at
-  // their end.
+  bool extrapolated = false;  // some operator lay outside the calibrated range
+  // For the overload verdict: requests that wait for admission, half-way through the arrivals and
+  // at their end.
   std::int64_t waiting_half = 0;
   std::int64_t waiting_end = 0;
   std::int64_t finished_by_last_arrival = 0;
@@ -96,7 +96,8 @@ struct Summary {
   std::vector<std::pair<std::string, double>> metrics() const;
 };
 
-// Linear interpolation between order statistics, as numpy.percentile does. REQUIRES: sorted, not empty.
+// Linear interpolation between order statistics, as numpy.percentile does. REQUIRES: sorted, not
+// empty.
 double percentile(const std::vector<double>& sorted, double percent);
 Distribution distribution(std::vector<double> values);
 // The same over (value, count) pairs.

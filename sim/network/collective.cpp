@@ -1,243 +1,21 @@
 #include "sim/network/collective.h"
 
 #include <algorithm>
-#include <array>
+#include <numeric>
 #include <set>
+#include <span>
 
 #include "sim/core/error.h"
+#include "sim/core/quantity.h"
+#include "sim/network/algorithms/algorithm.h"
 #include "sim/network/wire_size.h"
 
 namespace foretoken {
 namespace {
 
-// Builds the schedule of one collective. Slices are whole groups of the wire format, so that a rank
-// can quantise, send and sum each on its own.
-class CollectiveBuilder {
- public:
-  CollectiveBuilder(const Topology& topology, const CollectiveCosts& costs,
-                    const CollectiveRequest& request)
-      : topology_(&topology),
-        costs_(&costs),
-        request_(&request),
-        ranks_(static_cast<int>(request.gpus.size())),
-        schedule_(ranks_),
-        paths_(static_cast<std::size_t>(ranks_) * ranks_, -1) {
-    const std::int64_t group = std::max(request.wire.group, 1);
-    slice_values_ = round_up(ceil_div(request.values, ranks_), group);
-    slice_bytes_ = packed_bytes(slice_values_, request.wire);
-  }
-
-  Schedule build(Algorithm algorithm);
-
- private:
-  void ring_all_reduce();
-  void ring_all_gather();
-  void ring_reduce_scatter();
-  void two_step_all_reduce();
-  void direct_all_gather();
-  void direct_reduce_scatter();
-  void direct_all_to_all();
-  void send_recv();
-
-  bool coded() const { return request_->wire.quantised() && costs_->codec != nullptr; }
-  // Appends codec work to `after`, or leaves it as it is when the wire is raw.
-  void code(int rank, std::int64_t values, std::vector<TaskId>& after);
-  TaskId send(int from, int to, std::int64_t bytes, const std::vector<TaskId>& after);
-  int path(int from, int to);
-  int next(int rank) const { return (rank + 1) % ranks_; }
-  int previous(int rank) const { return (rank + ranks_ - 1) % ranks_; }
-  // One step of a ring: every rank sends a slice to the next when it has received the last one.
-  void ring_steps(int steps, bool reduce, std::vector<std::vector<TaskId>>& ready);
-
-  const Topology* topology_;
-  const CollectiveCosts* costs_;
-  const CollectiveRequest* request_;
-  int ranks_;
-  std::int64_t slice_values_ = 0;
-  std::int64_t slice_bytes_ = 0;
-  Schedule schedule_;
-  std::vector<int> paths_;  // by from x ranks + to
-};
-
-int CollectiveBuilder::path(int from, int to) {
-  int& known = paths_[static_cast<std::size_t>(from) * ranks_ + to];
-  if (known < 0) {
-    const int a = request_->gpus[from];
-    const int b = request_->gpus[to];
-    Route route = topology_->route(a, b);
-    SchedulePath path;
-    path.latency = route.latency + costs_->step_latency;
-    const auto it = costs_->per_class.find(topology_->route_class(a, b));
-    if (it != costs_->per_class.end()) {
-      path.latency += it->second.step_latency;
-    }
-    path.links = std::move(route.links);
-    known = schedule_.add_path(std::move(path));
-  }
-  return known;
-}
-
-TaskId CollectiveBuilder::send(int from, int to, std::int64_t bytes,
-                               const std::vector<TaskId>& after) {
-  return schedule_.add_transfer(from, path(from, to), bytes, after);
-}
-
-void CollectiveBuilder::code(int rank, std::int64_t values, std::vector<TaskId>& after) {
-  if (coded()) {
-    after.assign(1, schedule_.add_work(rank, costs_->codec(values, request_->wire), after));
-  }
-}
-
-// `ready[r]` is what rank r's next send waits for; afterwards, what holds its last slice. A rank's
-// sends leave in order, so each also waits for its own last one.
-void CollectiveBuilder::ring_steps(int steps, bool reduce,
-                                   std::vector<std::vector<TaskId>>& ready) {
-  std::vector<TaskId> sent(ranks_, -1);
-  for (int step = 0; step < steps; ++step) {
-    std::vector<TaskId> sending(ranks_);
-    for (int r = 0; r < ranks_; ++r) {
-      if (sent[r] >= 0) {
-        ready[r].push_back(sent[r]);
-      }
-      sending[r] = send(r, next(r), slice_bytes_, ready[r]);
-    }
-    for (int r = 0; r < ranks_; ++r) {
-      ready[r].assign(1, sending[previous(r)]);
-      if (reduce) {
-        // Dequantise, add the own part, quantise for the next rank: one kernel over the slice.
-        code(r, slice_values_, ready[r]);
-      }
-    }
-    sent = std::move(sending);
-  }
-}
-
-void CollectiveBuilder::ring_all_reduce() {
-  std::vector<std::vector<TaskId>> ready(ranks_);
-  for (int r = 0; r < ranks_; ++r) {
-    code(r, slice_values_, ready[r]);
-  }
-  ring_steps(ranks_ - 1, true, ready);
-  ring_steps(ranks_ - 1, false, ready);
-  for (int r = 0; r < ranks_; ++r) {
-    code(r, slice_values_ * ranks_, ready[r]);
-  }
-}
-
-void CollectiveBuilder::ring_all_gather() {
-  std::vector<std::vector<TaskId>> ready(ranks_);
-  for (int r = 0; r < ranks_; ++r) {
-    code(r, slice_values_, ready[r]);
-  }
-  ring_steps(ranks_ - 1, false, ready);
-  for (int r = 0; r < ranks_; ++r) {
-    code(r, slice_values_ * ranks_, ready[r]);
-  }
-}
-
-void CollectiveBuilder::ring_reduce_scatter() {
-  std::vector<std::vector<TaskId>> ready(ranks_);
-  for (int r = 0; r < ranks_; ++r) {
-    code(r, slice_values_, ready[r]);
-  }
-  ring_steps(ranks_ - 1, true, ready);
-}
-
-// Flash Communication (arXiv 2412.04964): all-to-all of quantised slices, local sum, quantised
-// all-gather.
-void CollectiveBuilder::two_step_all_reduce() {
-  std::vector<std::vector<TaskId>> ready(ranks_);
-  std::vector<std::vector<TaskId>> received(ranks_);
-  for (int r = 0; r < ranks_; ++r) {
-    code(r, slice_values_ * ranks_, ready[r]);
-  }
-  for (int r = 0; r < ranks_; ++r) {
-    for (int to = next(r); to != r; to = next(to)) {
-      received[to].push_back(send(r, to, slice_bytes_, ready[r]));
-    }
-  }
-  for (int r = 0; r < ranks_; ++r) {
-    // Reads a slice of every rank, sums, and quantises one slice.
-    code(r, slice_values_ * (ranks_ + 1), received[r]);
-  }
-  std::vector<std::vector<TaskId>> gathered(ranks_);
-  for (int r = 0; r < ranks_; ++r) {
-    for (int to = next(r); to != r; to = next(to)) {
-      gathered[to].push_back(send(r, to, slice_bytes_, received[r]));
-    }
-  }
-  for (int r = 0; r < ranks_; ++r) {
-    code(r, slice_values_ * ranks_, gathered[r]);
-  }
-}
-
-void CollectiveBuilder::direct_all_gather() {
-  std::vector<std::vector<TaskId>> received(ranks_);
-  for (int r = 0; r < ranks_; ++r) {
-    std::vector<TaskId> ready;
-    code(r, slice_values_, ready);
-    for (int to = next(r); to != r; to = next(to)) {
-      received[to].push_back(send(r, to, slice_bytes_, ready));
-    }
-  }
-  for (int r = 0; r < ranks_; ++r) {
-    code(r, slice_values_ * ranks_, received[r]);
-  }
-}
-
-// What a rank sends are slices of its own vector, and it keeps one: quantise all, read one per
-// rank.
-void CollectiveBuilder::direct_reduce_scatter() {
-  std::vector<std::vector<TaskId>> received(ranks_);
-  for (int r = 0; r < ranks_; ++r) {
-    std::vector<TaskId> ready;
-    code(r, slice_values_ * ranks_, ready);
-    for (int to = next(r); to != r; to = next(to)) {
-      received[to].push_back(send(r, to, slice_bytes_, ready));
-    }
-  }
-  for (int r = 0; r < ranks_; ++r) {
-    code(r, slice_values_ * ranks_, received[r]);
-  }
-}
-
-void CollectiveBuilder::direct_all_to_all() { direct_reduce_scatter(); }
-
-void CollectiveBuilder::send_recv() {
-  const std::int64_t bytes = packed_bytes(request_->values, request_->wire);
-  std::vector<TaskId> ready;
-  code(0, request_->values, ready);
-  for (int to = 1; to < ranks_; ++to) {
-    std::vector<TaskId> received{send(0, to, bytes, ready)};
-    code(to, request_->values, received);
-  }
-}
-
-Schedule CollectiveBuilder::build(Algorithm algorithm) {
-  const CollectiveKind kind = request_->kind;
-  const auto index = static_cast<std::size_t>(kind);
-  if (kind == CollectiveKind::all_reduce && algorithm == Algorithm::ring) {
-    ring_all_reduce();
-  } else if (kind == CollectiveKind::all_reduce && algorithm == Algorithm::two_step) {
-    two_step_all_reduce();
-  } else if (kind == CollectiveKind::all_gather && algorithm == Algorithm::ring) {
-    ring_all_gather();
-  } else if (kind == CollectiveKind::all_gather && algorithm == Algorithm::direct) {
-    direct_all_gather();
-  } else if (kind == CollectiveKind::reduce_scatter && algorithm == Algorithm::ring) {
-    ring_reduce_scatter();
-  } else if (kind == CollectiveKind::reduce_scatter && algorithm == Algorithm::direct) {
-    direct_reduce_scatter();
-  } else if (kind == CollectiveKind::all_to_all && algorithm == Algorithm::direct) {
-    direct_all_to_all();
-  } else if (kind == CollectiveKind::send_recv && algorithm == Algorithm::direct) {
-    send_recv();
-  } else {
-    throw InputError(fmt::format("algorithm \"{}\" does not do {}; try auto", name(algorithm),
-                                 kCollectiveKindNames[index]));
-  }
-  return std::move(schedule_);
-}
+constexpr std::array<std::string_view, 4> kProtocolNames{"auto", "simple", "ll128", "ll"};
+// Chunks tried where they are left open; more are stated by those who know their kernel.
+constexpr std::array kChunkOptions{1, 4};
 
 void check_group(const Topology& topology, const CollectiveRequest& request) {
   FT_CHECK(request.values >= 0);
@@ -252,46 +30,189 @@ void check_group(const Topology& topology, const CollectiveRequest& request) {
       throw InputError(fmt::format("GPU {} stands twice in a group; give each rank its own", gpu));
     }
   }
+  const std::size_t ranks = request.gpus.size();
+  if (!request.pair_values.empty()) {
+    FT_CHECK(request.kind == CollectiveKind::all_to_all &&
+             request.pair_values.size() == ranks * ranks);
+  }
+}
+
+bool trivial(const CollectiveRequest& request) {
+  return request.gpus.size() <= 1 || request.values == 0;
+}
+
+bool coded(const CollectiveCosts& costs, const CollectiveRequest& request) {
+  return costs.codec != nullptr && (request.wire.quantised() || (request.second_wire.has_value() &&
+                                                                 request.second_wire->quantised()));
+}
+
+CollectiveCosts::PerProtocol constants_of(const CollectiveCosts& costs, Protocol protocol) {
+  const auto it = costs.protocols.find(protocol);
+  return it == costs.protocols.end() ? CollectiveCosts::PerProtocol{} : it->second;
+}
+
+struct Simulated {
+  CollectiveTime time;
+  int steps = 0;
+};
+
+// Algorithm, protocol and chunks are stated.
+Simulated simulate(const Topology& topology, const CollectiveCosts& costs,
+                   const CollectiveRequest& request) {
+  const Schedule schedule = make_schedule(topology, costs, request);
+  EventQueue queue;
+  FlowNetwork network(queue, effective_capacity(topology, costs, request.protocol));
+  ScheduleRun run(queue, network, schedule);
+  run.start();
+  queue.run();
+  FT_CHECK(run.done(), "a collective stopped before its end");
+  const ScheduleTime time = run.time();
+  const Time t0 = costs.t0 + constants_of(costs, request.protocol).t0;
+  Simulated result;
+  result.steps = time.steps;
+  result.time.total = t0 + time.total;
+  result.time.latency = t0 + time.latency;
+  result.time.wire = time.wire;
+  result.time.codec = time.work;
+  for (int r = 0; r < schedule.ranks(); ++r) {
+    result.time.wire_bytes_per_rank =
+        std::max(result.time.wire_bytes_per_rank, schedule.bytes_sent(r));
+  }
+  result.time.algorithm = request.algorithm;
+  result.time.protocol = request.protocol;
+  result.time.chunks = request.chunks;
+  result.time.wire_format = request.wire;
+  return result;
+}
+
+std::vector<Protocol> open_protocols(const CollectiveCosts& costs,
+                                     const CollectiveRequest& request) {
+  if (request.protocol != Protocol::automatic) {
+    return {request.protocol};
+  }
+  std::vector<Protocol> protocols;
+  for (const auto& [protocol, constants] : costs.protocols) {
+    protocols.push_back(protocol);
+  }
+  return protocols.empty() ? std::vector{Protocol::simple} : protocols;
+}
+
+// A protocol changes the latency of each step and stretches the wire: of one simulation, the others
+// can be told well enough to choose. The chosen one is simulated itself.
+CollectiveTime best_protocol(const Topology& topology, const CollectiveCosts& costs,
+                             CollectiveRequest request, std::span<const Protocol> protocols) {
+  request.protocol = protocols.front();
+  const Simulated base = simulate(topology, costs, request);
+  const auto from = constants_of(costs, request.protocol);
+  double best = to_seconds(base.time.total);
+  Protocol chosen = request.protocol;
+  for (const Protocol protocol : protocols.subspan(1)) {
+    const auto to = constants_of(costs, protocol);
+    const double seconds = to_seconds(base.time.total + to.t0 - from.t0 +
+                                      (to.step_latency - from.step_latency) * base.steps) +
+                           to_seconds(base.time.wire) * (from.efficiency / to.efficiency - 1);
+    if (seconds < best) {
+      best = seconds;
+      chosen = protocol;
+    }
+  }
+  if (chosen == request.protocol) {
+    return base.time;
+  }
+  request.protocol = chosen;
+  return simulate(topology, costs, request).time;
+}
+
+CollectiveTime best_of_algorithm(const Topology& topology, const CollectiveCosts& costs,
+                                 CollectiveRequest request, const CollectiveAlgorithm& algorithm) {
+  request.algorithm = algorithm.id;
+  const std::vector<Protocol> protocols = open_protocols(costs, request);
+  if (request.chunks > 0) {
+    return best_protocol(topology, costs, request, protocols);
+  }
+  CollectiveTime best;
+  for (const int chunks : kChunkOptions) {
+    request.chunks = chunks;
+    const CollectiveTime time = best_protocol(topology, costs, request, protocols);
+    if (chunks == 1 || time.total < best.total) {
+      best = time;
+    }
+    if (!algorithm.chunked && !coded(costs, request)) {
+      break;  // nothing to overlap
+    }
+  }
+  return best;
+}
+
+// Whether quantising sends more bytes than it saves: vectors that are mostly padding.
+bool padding_dominates(const CollectiveRequest& request) {
+  const std::int64_t group = std::max(request.wire.group, 1);
+  const auto ranks = static_cast<std::int64_t>(request.gpus.size());
+  const std::int64_t slice = round_up(ceil_div(request.values, ranks), group);
+  return request.wire.quantised() &&
+         packed_bytes(slice, request.wire) * ranks > request.values * request.raw_bytes_per_value;
+}
+
+std::string reason_of(const CollectiveChoice& choice) {
+  const auto label = [](const CollectiveTime& time) {
+    return fmt::format("{}/{}{}{}", name(time.algorithm), name(time.protocol),
+                       time.chunks > 1 ? fmt::format("/{} chunks", time.chunks) : "",
+                       time.wire_format.quantised() ? " " + to_string(time.wire_format) : "");
+  };
+  const CollectiveTime& best = choice.best;
+  const double total = std::max(to_seconds(best.total), 1e-12);
+  std::string text =
+      fmt::format("{}: {:.1f} us (latency {:.0f} %, wire {:.0f} %, codec {:.0f} %)", label(best),
+                  to_micros(best.total), 100 * to_seconds(best.latency) / total,
+                  100 * to_seconds(best.wire) / total, 100 * to_seconds(best.codec) / total);
+  if (choice.candidates.size() > 1) {
+    const CollectiveTime& next = choice.candidates[1];
+    text += fmt::format("; next {}: {:.1f} us", label(next), to_micros(next.total));
+  }
+  return text;
 }
 
 }  // namespace
 
 std::string_view name(Algorithm algorithm) {
-  switch (algorithm) {
-    case Algorithm::automatic:
-      return "auto";
-    case Algorithm::ring:
-      return "ring";
-    case Algorithm::two_step:
-      return "two_step";
-    case Algorithm::direct:
-      return "direct";
-  }
-  return "";
+  return algorithm == Algorithm::automatic ? "auto" : collective_algorithm(algorithm).name;
 }
 
-Algorithm resolve_algorithm(const CollectiveRequest& request) {
-  if (request.algorithm != Algorithm::automatic) {
-    return request.algorithm;
+Algorithm parse_algorithm(std::string_view text) {
+  std::vector<std::string_view> names{"auto"};
+  for (const CollectiveAlgorithm& algorithm : collective_algorithms()) {
+    if (algorithm.name == text) {
+      return algorithm.id;
+    }
+    names.push_back(algorithm.name);
   }
-  switch (request.kind) {
-    case CollectiveKind::all_reduce:
-      return request.wire.quantised() ? Algorithm::two_step : Algorithm::ring;
-    case CollectiveKind::all_gather:
-    case CollectiveKind::reduce_scatter:
-      return request.wire.quantised() ? Algorithm::direct : Algorithm::ring;
-    case CollectiveKind::all_to_all:
-    case CollectiveKind::send_recv:
-      break;
+  if (text == "auto") {
+    return Algorithm::automatic;
   }
-  return Algorithm::direct;
+  const std::string_view near = nearest(text, names);
+  throw InputError(
+      fmt::format("unknown algorithm \"{}\" (try {})", text, near.empty() ? "auto" : near));
 }
 
-std::vector<double> effective_capacity(const Topology& topology, const CollectiveCosts& costs) {
+std::string_view name(Protocol protocol) {
+  return kProtocolNames[static_cast<std::size_t>(protocol)];
+}
+
+Protocol parse_protocol(std::string_view text) {
+  for (std::size_t i = 0; i < kProtocolNames.size(); ++i) {
+    if (kProtocolNames[i] == text) {
+      return static_cast<Protocol>(i);
+    }
+  }
+  throw InputError(fmt::format("unknown protocol \"{}\" (auto, simple, ll128 or ll)", text));
+}
+
+std::vector<double> effective_capacity(const Topology& topology, const CollectiveCosts& costs,
+                                       Protocol protocol) {
   std::array<double, 6> efficiency;
-  efficiency.fill(1);
+  efficiency.fill(constants_of(costs, protocol).efficiency);
   for (const auto& [link_class, constants] : costs.per_class) {
-    efficiency[static_cast<std::size_t>(link_class)] = constants.efficiency;
+    efficiency[static_cast<std::size_t>(link_class)] *= constants.efficiency;
   }
   std::vector<double> capacity(topology.link_count());
   for (int l = 0; l < topology.link_count(); ++l) {
@@ -305,34 +226,63 @@ std::vector<double> effective_capacity(const Topology& topology, const Collectiv
 Schedule make_schedule(const Topology& topology, const CollectiveCosts& costs,
                        const CollectiveRequest& request) {
   check_group(topology, request);
-  FT_CHECK(request.gpus.size() > 1 && request.values > 0);
-  return CollectiveBuilder(topology, costs, request).build(resolve_algorithm(request));
+  FT_CHECK(!trivial(request) && request.algorithm != Algorithm::automatic);
+  const CollectiveAlgorithm& algorithm = collective_algorithm(request.algorithm);
+  if (const std::string refusal = algorithm.refusal(topology, request); !refusal.empty()) {
+    throw InputError(
+        fmt::format("algorithm \"{}\" cannot run this {}: {}; try auto", algorithm.name,
+                    kCollectiveKindNames[static_cast<std::size_t>(request.kind)], refusal));
+  }
+  ScheduleBuilder builder(topology, costs, request);
+  const int chunks = request.pair_values.empty() ? std::max(request.chunks, 1) : 1;
+  // Chunks are whole slices for every rank, so that cutting adds no padding.
+  const std::int64_t unit = builder.slice(builder.ranks()) > 0
+                                ? std::lcm<std::int64_t>(std::max(request.wire.group, 1),
+                                                         std::max(builder.second_wire().group, 1)) *
+                                      builder.ranks()
+                                : 1;
+  const std::int64_t chunk = round_up(ceil_div(request.values, chunks), unit);
+  for (std::int64_t left = request.values; left > 0; left -= chunk) {
+    builder.set_values(std::min(left, chunk));
+    algorithm.build(builder);
+  }
+  return builder.take();
+}
+
+CollectiveChoice choose(const Topology& topology, const CollectiveCosts& costs,
+                        const CollectiveRequest& request) {
+  check_group(topology, request);
+  CollectiveChoice choice;
+  if (trivial(request)) {
+    choice.reason = "nothing to do";
+    return choice;
+  }
+  for (const CollectiveAlgorithm& algorithm : collective_algorithms()) {
+    const bool open = request.algorithm == Algorithm::automatic;
+    if (open ? algorithm.refusal(topology, request).empty() : algorithm.id == request.algorithm) {
+      choice.candidates.push_back(best_of_algorithm(topology, costs, request, algorithm));
+    }
+  }
+  if (request.algorithm == Algorithm::automatic && padding_dominates(request)) {
+    CollectiveRequest raw = request;
+    raw.wire = request.raw_bytes_per_value == 4 ? kFp32 : kBf16;
+    raw.second_wire.reset();
+    const CollectiveChoice unquantised = choose(topology, costs, raw);
+    choice.candidates.insert(choice.candidates.end(), unquantised.candidates.begin(),
+                             unquantised.candidates.end());
+  }
+  // Stable: ties keep the order of the table.
+  std::stable_sort(
+      choice.candidates.begin(), choice.candidates.end(),
+      [](const CollectiveTime& a, const CollectiveTime& b) { return a.total < b.total; });
+  choice.best = choice.candidates.front();
+  choice.reason = reason_of(choice);
+  return choice;
 }
 
 CollectiveTime simulate_alone(const Topology& topology, const CollectiveCosts& costs,
                               const CollectiveRequest& request) {
-  CollectiveTime result;
-  result.algorithm = resolve_algorithm(request);
-  check_group(topology, request);
-  if (request.gpus.size() <= 1 || request.values == 0) {
-    return result;
-  }
-  const Schedule schedule = make_schedule(topology, costs, request);
-  EventQueue queue;
-  FlowNetwork network(queue, effective_capacity(topology, costs));
-  ScheduleRun run(queue, network, schedule);
-  run.start();
-  queue.run();
-  FT_CHECK(run.done(), "a collective stopped before its end");
-  const ScheduleTime time = run.time();
-  result.total = costs.t0 + time.total;
-  result.latency = costs.t0 + time.latency;
-  result.wire = time.wire;
-  result.codec = time.work;
-  for (int r = 0; r < schedule.ranks(); ++r) {
-    result.wire_bytes_per_rank = std::max(result.wire_bytes_per_rank, schedule.bytes_sent(r));
-  }
-  return result;
+  return choose(topology, costs, request).best;
 }
 
 }  // namespace foretoken

@@ -28,7 +28,9 @@ TaskId Schedule::add(Task task, std::span<const TaskId> after) {
 TaskId Schedule::add_transfer(int from_rank, int path, std::int64_t bytes,
                               std::span<const TaskId> after) {
   FT_CHECK(bytes >= 0 && path >= 0 && path < static_cast<int>(paths_.size()));
-  sent_[from_rank] += bytes;
+  if (from_rank >= 0) {
+    sent_[from_rank] += bytes;
+  }
   return add({bytes, kTimeZero, path, from_rank, 0, 0}, after);
 }
 
@@ -46,6 +48,7 @@ ScheduleRun::ScheduleRun(EventQueue& queue, FlowNetwork& network, const Schedule
       payload_(payload),
       states_(schedule.size()),
       compute_free_(schedule.ranks(), kTimeZero),
+      lines_(schedule.paths_.size()),
       left_(schedule.size()) {
   link_successors();
 }
@@ -83,11 +86,14 @@ void ScheduleRun::start() {
 
 void ScheduleRun::handle(std::uint64_t payload) {
   const auto task = static_cast<TaskId>(payload >> 1);
-  if (static_cast<Event>(payload & 1) == Event::send) {
-    send(task);
-  } else {
-    complete(task);
+  if (static_cast<Event>(payload & 1) == Event::line_up) {
+    line_up(task);
+    return;
   }
+  if (schedule_->tasks_[task].path >= 0) {
+    leave_line(task);
+  }
+  complete(task);
 }
 
 void ScheduleRun::begin(TaskId id) {
@@ -102,20 +108,41 @@ void ScheduleRun::begin(TaskId id) {
   }
   const SchedulePath& path = schedule_->path(task.path);
   queue_->schedule(queue_->now() + path.latency, *this,
-                   payload | static_cast<std::uint64_t>(Event::send));
+                   payload | static_cast<std::uint64_t>(Event::line_up));
+}
+
+// Its latency over, a transfer takes its place at its path.
+void ScheduleRun::line_up(TaskId id) {
+  const Schedule::Task& task = schedule_->tasks_[id];
+  if (task.bytes == 0 || schedule_->path(task.path).links.empty()) {
+    complete(id);
+    return;
+  }
+  Line& line = lines_[task.path];
+  if (line.first < 0) {
+    line.first = line.last = id;
+    send(id);
+  } else {
+    states_[line.last].next_in_line = id;
+    line.last = id;
+  }
 }
 
 void ScheduleRun::send(TaskId id) {
   const Schedule::Task& task = schedule_->tasks_[id];
   const SchedulePath& path = schedule_->path(task.path);
-  if (task.bytes == 0 || path.links.empty()) {
-    complete(id);
-    return;
-  }
   network_->start(
       path.links, static_cast<double>(task.bytes), *this,
       (static_cast<std::uint64_t>(id) << 1) | static_cast<std::uint64_t>(Event::complete),
       path.cap);
+}
+
+void ScheduleRun::leave_line(TaskId id) {
+  Line& line = lines_[schedule_->tasks_[id].path];
+  line.first = states_[id].next_in_line;
+  if (line.first >= 0) {
+    send(line.first);
+  }
 }
 
 void ScheduleRun::complete(TaskId id) {
@@ -128,6 +155,7 @@ void ScheduleRun::complete(TaskId id) {
     const Time latency = schedule_->path(task.path).latency;
     state.latency += latency;
     state.wire += spent - latency;
+    ++state.steps;
   }
   for (std::int32_t i = first_successor_[id]; i < first_successor_[id + 1]; ++i) {
     State& next = states_[successors_[i]];
@@ -136,11 +164,12 @@ void ScheduleRun::complete(TaskId id) {
       next.latency = state.latency;
       next.wire = state.wire;
       next.work = state.work;
+      next.steps = state.steps;
       begin(successors_[i]);
     }
   }
   if (--left_ == 0) {
-    result_ = {queue_->now() - started_, state.latency, state.wire, state.work};
+    result_ = {queue_->now() - started_, state.latency, state.wire, state.work, state.steps};
     if (finished_ != nullptr) {
       finished_->handle(payload_);
     }

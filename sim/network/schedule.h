@@ -30,7 +30,9 @@ class Schedule {
   int add_path(SchedulePath path);
   const SchedulePath& path(int index) const { return paths_[index]; }
 
-  // Sends over a path once everything in `after` is done. Zero bytes take the latency alone.
+  // Sends over a path once everything in `after` is done. Transfers of one path leave one after the
+  // other, in the order in which they become ready; their latencies overlap. Zero bytes take the
+  // latency alone. Rank -1: traffic that no rank is charged with.
   TaskId add_transfer(int from_rank, int path, std::int64_t bytes, std::span<const TaskId> after);
   // Occupies the rank's compute for `duration`; work of one rank runs one after the other, in the
   // order in which it becomes ready.
@@ -63,6 +65,7 @@ struct ScheduleTime {
   Time latency = kTimeZero;
   Time wire = kTimeZero;
   Time work = kTimeZero;  // waiting for the rank's compute included
+  int steps = 0;          // transfers on the critical path
 };
 
 // Runs one schedule. Several may run on one network at a time.
@@ -81,19 +84,27 @@ class ScheduleRun final : private EventHandler {
   ScheduleTime time() const { return result_; }
 
  private:
-  enum class Event : std::uint64_t { send, complete };
+  enum class Event : std::uint64_t { line_up, complete };
   struct State {
     Time latency = kTimeZero;  // of the critical path up to and including this task
     Time wire = kTimeZero;
     Time work = kTimeZero;
     Time ready = kTimeZero;
     std::int32_t waits_for = 0;
+    std::int32_t steps = 0;
+    TaskId next_in_line = -1;  // waits for the same path after this one
+  };
+  struct Line {         // transfers at one path
+    TaskId first = -1;  // under way
+    TaskId last = -1;
   };
 
   void handle(std::uint64_t payload) override;
   void link_successors();
   void begin(TaskId task);
+  void line_up(TaskId task);
   void send(TaskId task);
+  void leave_line(TaskId task);
   void complete(TaskId task);
 
   EventQueue* queue_;
@@ -105,6 +116,7 @@ class ScheduleRun final : private EventHandler {
   std::vector<std::int32_t> first_successor_;
   std::vector<TaskId> successors_;
   std::vector<Time> compute_free_;  // by rank
+  std::vector<Line> lines_;         // by path
   std::size_t left_;
   Time started_ = kTimeZero;
   ScheduleTime result_;

@@ -31,8 +31,8 @@ Fleet::Fleet(const Config& config, const Workload& workload, const CostModel& co
       std::floor(static_cast<double>(record_.requests.size()) * config.warmup));
   for (std::size_t i = 0; i < config.stages.size(); ++i) {
     replicas_.push_back(std::make_unique<Replica>(
-        Replica::Shared{events_, record_, *this, cost, draw, first_scored, config.host_overlap}, static_cast<int>(i),
-        config.limits, config.stages[i]));
+        Replica::Shared{events_, record_, *this, cost, draw, first_scored, config.host_overlap},
+        static_cast<int>(i), config.limits, config.stages[i]));
   }
 }
 
@@ -66,9 +66,8 @@ Replica& Fleet::choose() {
   if (router_ == Router::round_robin) {
     return *replicas_[turn_++ % replicas_.size()];
   }
-  return **std::min_element(replicas_.begin(), replicas_.end(), [](const auto& a, const auto& b) {
-    return a->load() < b->load();
-  });
+  return **std::min_element(replicas_.begin(), replicas_.end(),
+                            [](const auto& a, const auto& b) { return a->load() < b->load(); });
 }
 
 void Fleet::handle(std::uint64_t payload) {
@@ -148,8 +147,9 @@ void Fleet::check_books() const {
   }
   for (std::size_t i = 0; i < record_.requests.size(); ++i) {
     const RequestRecord& record = record_.requests[i];
-    FT_CHECK(record.failed() || (record.finish != kTimeNever && record.first_token <= record.finish),
-             "request {} was taken but never finished", i);
+    FT_CHECK(
+        record.failed() || (record.finish != kTimeNever && record.first_token <= record.finish),
+        "request {} was taken but never finished", i);
     FT_CHECK(record.failed() == (chosen_[i] < 0), "request {} was lost", i);
   }
 }

@@ -23,7 +23,8 @@ class Fleet final : public EventHandler, private CompletionListener {
     HostOverlap host_overlap = HostOverlap::none;
   };
 
-  Fleet(const Config& config, const Workload& workload, const CostModel& cost, const CostDraw& draw);
+  Fleet(const Config& config, const Workload& workload, const CostModel& cost,
+        const CostDraw& draw);
 
   // Runs to the end. Checks that every token and every KV block is accounted for.
   RunRecord run();

@@ -40,8 +40,9 @@ Bytes available(const MemoryPlan& plan) {
 }  // namespace
 
 std::string MemoryPlan::arithmetic() const {
-  const std::string rest = fmt::format("activations {:.1f} GB - context {:.1f} GB - communication {:.1f} GB",
-                                       gb(activations), gb(context), gb(communication));
+  const std::string rest =
+      fmt::format("activations {:.1f} GB - context {:.1f} GB - communication {:.1f} GB",
+                  gb(activations), gb(context), gb(communication));
   const std::string sum = fmt::format("{:.1f} GB for the KV cache", gb(kv_available));
   switch (budget) {
     case KvBudget::of_free:
@@ -80,11 +81,12 @@ MemoryPlan plan_memory(const GraphBuilder& builder, const Profile& profile,
   if (plan.kv_available.count < 0 || plan.blocks < 1) {
     throw InputError(
         scenario.model_mark, "model",
-        fmt::format("{} does not fit on {} at tensor {} x pipeline {}: {}; raise parallel.tensor or "
-                    "parallel.pipeline, narrow precision.weights, or lower "
-                    "engine.max_num_batched_tokens",
-                    scenario.model.name, profile.device.empty() ? profile.name : profile.device,
-                    scenario.parallel.tensor, scenario.parallel.pipeline, plan.arithmetic()));
+        fmt::format(
+            "{} does not fit on {} at tensor {} x pipeline {}: {}; raise parallel.tensor or "
+            "parallel.pipeline, narrow precision.weights, or lower "
+            "engine.max_num_batched_tokens",
+            scenario.model.name, profile.device.empty() ? profile.name : profile.device,
+            scenario.parallel.tensor, scenario.parallel.pipeline, plan.arithmetic()));
   }
   return plan;
 }

@@ -38,19 +38,20 @@ Groups ordered_groups(const ParallelSpec& parallel, const PlacementSpec& placeme
 
 void check_groups(const ParallelSpec& parallel, const PlacementSpec& placement,
                   const Topology& topology) {
-  const auto wanted = static_cast<std::size_t>(parallel.pipeline) *
-                      static_cast<std::size_t>(parallel.data);
+  const auto wanted =
+      static_cast<std::size_t>(parallel.pipeline) * static_cast<std::size_t>(parallel.data);
   if (placement.groups.size() != wanted) {
-    throw InputError(placement.mark, "placement.groups",
-                     fmt::format("{} groups stated, pipeline {} x data {} needs {}",
-                                 placement.groups.size(), parallel.pipeline, parallel.data, wanted));
+    throw InputError(
+        placement.mark, "placement.groups",
+        fmt::format("{} groups stated, pipeline {} x data {} needs {}", placement.groups.size(),
+                    parallel.pipeline, parallel.data, wanted));
   }
   std::set<int> seen;
   for (const auto& group : placement.groups) {
     if (static_cast<int>(group.size()) != parallel.tensor) {
-      throw InputError(placement.mark, "placement.groups",
-                       fmt::format("a group has {} GPUs, parallel.tensor is {}", group.size(),
-                                   parallel.tensor));
+      throw InputError(
+          placement.mark, "placement.groups",
+          fmt::format("a group has {} GPUs, parallel.tensor is {}", group.size(), parallel.tensor));
     }
     for (const int gpu : group) {
       if (gpu >= topology.gpu_count()) {

@@ -35,7 +35,8 @@ void Replica::try_start() {
   if (shared_.events.now() < stage_free_.front()) {
     return;
   }
-  const auto slot = std::find_if(slots_.begin(), slots_.end(), [](const Slot& s) { return !s.busy; });
+  const auto slot =
+      std::find_if(slots_.begin(), slots_.end(), [](const Slot& s) { return !s.busy; });
   if (slot == slots_.end() || scheduler_->idle()) {
     return;
   }
@@ -55,7 +56,8 @@ Estimate Replica::host_estimate(const StepPlan& plan) const {
 }
 
 // Only what the GPU waits for counts.
-void Replica::add_host_share(StepTime& total, const StepPlan& plan, Time host, bool overlapped) const {
+void Replica::add_host_share(StepTime& total, const StepPlan& plan, Time host,
+                             bool overlapped) const {
   const Time seen = overlapped ? std::max(kTimeZero, host - total.share.total) : host;
   total.share.add(OpFamily::host, host_estimate(plan).provenance, seen);
 }

@@ -1,5 +1,6 @@
-// One model instance: a scheduler, the stages of its pipeline, and the virtual clock. Up to one step per
-// pipeline stage is in flight; a step passes the stages in order and a stage works on one step at a time.
+// One model instance: a scheduler, the stages of its pipeline, and the virtual clock. Up to one
+// step per pipeline stage is in flight; a step passes the stages in order and a stage works on one
+// step at a time.
 #pragma once
 
 #include <cstdint>

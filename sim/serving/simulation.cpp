@@ -30,8 +30,8 @@ std::vector<Summary> run_replications(const Simulation& simulation, const RunOpt
       try {
         const CostDraw draw(simulation.scenario().seed, i, total);
         const RunRecord record = simulation.run(draw, options.exact);
-        summaries[static_cast<std::size_t>(i)] = summarise(
-            record, simulation.scenario().workload.warmup, simulation.scenario().slo);
+        summaries[static_cast<std::size_t>(i)] =
+            summarise(record, simulation.scenario().workload.warmup, simulation.scenario().slo);
       } catch (...) {
         const std::lock_guard lock(mutex);
         failure = failure ? failure : std::current_exception();
@@ -119,7 +119,7 @@ StepContext Simulation::step_context() const {
   context.builder = &builder_;
   context.cost = &cost_;
   context.topology = &topology_;
-  context.collective = collective_costs(cost_.profile());
+  context.collective = collective_costs(cost_);
   return context;
 }
 
@@ -134,9 +134,8 @@ SchedulerLimits Simulation::scheduler_limits() const {
   limits.batching = scenario_.engine.batching;
   limits.admission = scenario_.engine.admission;
   limits.decode_first = scenario_.engine.decode_first;
-  limits.micro_batches = scenario_.engine.micro_batches == MicroBatches::balanced
-                             ? scenario_.parallel.pipeline
-                             : 1;
+  limits.micro_batches =
+      scenario_.engine.micro_batches == MicroBatches::balanced ? scenario_.parallel.pipeline : 1;
   return limits;
 }
 

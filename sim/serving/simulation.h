@@ -50,13 +50,13 @@ class Simulation {
   Workload workload_;
 };
 
-// The engine's host times, where the profile has none of its own: the scenario's numbers override the
-// profile's, the preset's fill what both leave open.
+// The engine's host times, where the profile has none of its own: the scenario's numbers override
+// the profile's, the preset's fill what both leave open.
 Profile with_host_times(Profile profile, const EngineSpec& engine);
 
 struct Result {
-  Summary point;                             // replication-free estimate
-  RunRecord record;                          // of the point estimate
+  Summary point;                              // replication-free estimate
+  RunRecord record;                           // of the point estimate
   std::map<std::string, Interval> intervals;  // by metric; empty without replications
   int replications = 0;
   double level = 0.9;
@@ -66,11 +66,12 @@ struct RunOptions {
   int replications = 16;
   bool exact = false;
   int threads = 0;  // 0: all cores
-  std::function<void(int done, int total)> progress;  // may be empty; called from one thread at a time
+  std::function<void(int done, int total)>
+      progress;  // may be empty; called from one thread at a time
 };
 
-// The point estimate and `replications` runs with drawn costs on the same requests. The result does not
-// depend on the number of threads.
+// The point estimate and `replications` runs with drawn costs on the same requests. The result does
+// not depend on the number of threads.
 Result simulate(const Simulation& simulation, const RunOptions& options);
 
 }  // namespace foretoken

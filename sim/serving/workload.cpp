@@ -53,8 +53,8 @@ std::int64_t draw(const LengthSpec::Side& side, RandomStream& stream) {
       return stream.uniform_int(side.low, side.high);
     case LengthSpec::Kind::lognormal: {
       const double value = stream.lognormal(std::log(side.median), side.sigma);
-      return static_cast<std::int64_t>(
-          std::llround(std::clamp(value, static_cast<double>(side.low), static_cast<double>(side.high))));
+      return static_cast<std::int64_t>(std::llround(
+          std::clamp(value, static_cast<double>(side.low), static_cast<double>(side.high))));
     }
     case LengthSpec::Kind::fixed:
     case LengthSpec::Kind::trace:
@@ -72,8 +72,8 @@ void cut(Request& request, std::int64_t max_total) {
   const std::int64_t excess = request.input_tokens + request.output_tokens - max_total;
   if (excess > 0) {
     request.input_tokens = std::max<std::int64_t>(1, request.input_tokens - excess);
-    request.output_tokens =
-        std::min(request.output_tokens, std::max<std::int64_t>(1, max_total - request.input_tokens));
+    request.output_tokens = std::min(request.output_tokens,
+                                     std::max<std::int64_t>(1, max_total - request.input_tokens));
   }
 }
 
@@ -90,7 +90,8 @@ std::size_t request_count(const WorkloadSpec& spec, const Trace* arrivals, const
   return spec.requests > 0 ? static_cast<std::size_t>(spec.requests) : lengths->requests.size();
 }
 
-// The clients' first requests spread evenly over the ramp; every request leaves a random jitter late.
+// The clients' first requests spread evenly over the ramp; every request leaves a random jitter
+// late.
 std::vector<Time> client_delays(const ArrivalSpec& spec, std::size_t count, std::uint64_t seed) {
   std::vector<Time> delays;
   if (spec.kind != ArrivalSpec::Kind::closed_loop ||
@@ -100,7 +101,8 @@ std::vector<Time> client_delays(const ArrivalSpec& spec, std::size_t count, std:
   RandomStream stream(seed, "client jitter");
   for (std::size_t i = 0; i < count; ++i) {
     const auto client = static_cast<std::int64_t>(i);
-    const Time start = client < spec.concurrency ? spec.ramp * client / spec.concurrency : kTimeZero;
+    const Time start =
+        client < spec.concurrency ? spec.ramp * client / spec.concurrency : kTimeZero;
     delays.push_back(start + time_from_seconds(to_seconds(spec.jitter) * stream.uniform()));
   }
   return delays;

@@ -58,10 +58,12 @@ struct PrecisionSpec {
   Format kv_cache = kBf16;
   Format all_reduce = kBf16;
   Format all_to_all = kBf16;
-  // Dynamic scales are computed from the activations by a kernel of their own; static ones stand in the
-  // checkpoint, and the operator before writes the narrow format.
-  enum class ActivationScales : std::uint8_t { dynamic, fixed } activation_scales =
-      ActivationScales::dynamic;
+  // Dynamic scales are computed from the activations by a kernel of their own; static ones stand in
+  // the checkpoint, and the operator before writes the narrow format.
+  enum class ActivationScales : std::uint8_t {
+    dynamic,
+    fixed
+  } activation_scales = ActivationScales::dynamic;
   SourceMark mark;
 };
 
@@ -75,13 +77,13 @@ struct ArrivalSpec {
     closed_loop,
     all_at_once
   } kind = Kind::poisson;
-  double rate = 0;      // per second
-  double cv = 1;        // gamma, weibull: coefficient of variation of the gaps
-  int concurrency = 0;  // closed_loop
+  double rate = 0;          // per second
+  double cv = 1;            // gamma, weibull: coefficient of variation of the gaps
+  int concurrency = 0;      // closed_loop
   Time ramp = kTimeZero;    // closed_loop: the clients' first requests spread evenly over this
   Time jitter = kTimeZero;  // closed_loop: each request leaves a random 0..jitter late
-  std::string trace;    // path, resolved
-  double speedup = 1;   // trace: arrival times are divided by this
+  std::string trace;        // path, resolved
+  double speedup = 1;       // trace: arrival times are divided by this
   SourceMark mark;
 };
 
@@ -106,7 +108,7 @@ struct WorkloadSpec {
   LengthSpec lengths;
   // 0: as many as the trace holds. In a closed loop also stated as requests_per_client.
   std::int64_t requests = 0;
-  double warmup = 0;          // share of requests left out of the percentiles
+  double warmup = 0;  // share of requests left out of the percentiles
   SourceMark mark;
 };
 
@@ -121,7 +123,7 @@ struct ScenarioSpec {
   std::string file;
   std::uint64_t hash = 0;  // of the canonical text, overrides included
   ModelSpec model;
-  SourceMark model_mark;  // of the key in the scenario
+  SourceMark model_mark;                      // of the key in the scenario
   std::string cluster;                        // path, resolved
   Marked<std::vector<std::string>> profiles;  // paths, resolved; empty: the cluster's own
   ParallelSpec parallel;

@@ -1,10 +1,11 @@
 // Duration of one pipeline stage's step: the operator graph, priced and simulated on the topology.
 //
-// Two speeds, one answer. The graph's operators run one after the other on every rank in step, so the
-// duration is the sum of the operators' picoseconds. The part that depends on the number of tokens only,
-// and the part that depends on the number of sampled rows only, are remembered; attention is priced
-// each time; a collective is simulated as flows once per size. `exact` remembers nothing and simulates
-// every operator of every layer; both give the same picoseconds (tests/sim/step).
+// Two speeds, one answer. The graph's operators run one after the other on every rank in step, so
+// the duration is the sum of the operators' picoseconds. The part that depends on the number of
+// tokens only, and the part that depends on the number of sampled rows only, are remembered;
+// attention is priced each time; a collective is simulated as flows once per size. `exact`
+// remembers nothing and simulates every operator of every layer; both give the same picoseconds
+// (tests/sim/step).
 #pragma once
 
 #include <cstdint>
@@ -43,8 +44,9 @@ struct StepContext {
   CollectiveCosts collective;
 };
 
-// The constants of collectives, from the profile: fixed times, efficiency per link class.
-CollectiveCosts collective_costs(const Profile& profile);
+// The constants of collectives, from the profile: fixed times, efficiency per link class, codec.
+// The result refers to `cost`, which must outlive it.
+CollectiveCosts collective_costs(const CostModel& cost);
 
 class StepTimer {
  public:

@@ -41,13 +41,17 @@ TEST(Scenario, Everything_that_can_be_stated_is_read) {
       "schema: 1\nmodel: llama-3.1-8b\ncluster: hgx-h100-8\nprofile: [h100-sxm]\n"
       "parallel: {tensor: 2, pipeline: 2, data: 2}\n"
       "placement: {order: [tensor, expert, pipeline, data], groups: [[0,1],[2,3],[4,5],[6,7]]}\n"
-      "precision:\n  weights: {default: int4/g128/integer-scale, lm_head: bf16, 'layers.0-1.*': int8}\n"
-      "  activations: int8\n  kv_cache: fp8\n  all_reduce: int5/g128/spike\n  all_to_all: int4/g32/spike\n"
+      "precision:\n  weights: {default: int4/g128/integer-scale, lm_head: bf16, 'layers.0-1.*': "
+      "int8}\n"
+      "  activations: int8\n  kv_cache: fp8\n  all_reduce: int5/g128/spike\n  all_to_all: "
+      "int4/g32/spike\n"
       "engine: {max_num_seqs: 64, max_num_batched_tokens: 2048, block_size: 32, kv_blocks: 1000,\n"
-      "  gpu_memory_utilization: 85%, chunked_prefill: false, host_step: 2ms, router: round-robin,\n"
+      "  gpu_memory_utilization: 85%, chunked_prefill: false, host_step: 2ms, router: "
+      "round-robin,\n"
       "  context_memory: 2GiB, max_model_len: 4096}\n"
       "workload:\n  arrivals: {gamma: {rate: 5/s, cv: 2}}\n"
-      "  lengths: {input: {uniform: [10, 20]}, output: {lognormal: {median: 100, sigma: 0.5, max: 500}},"
+      "  lengths: {input: {uniform: [10, 20]}, output: {lognormal: {median: 100, sigma: 0.5, max: "
+      "500}},"
       " max_total: 400}\n"
       "  requests: 100\n  warmup: 5%\n"
       "slo: {ttft: 500ms, tpot: 50ms, percentile: 95}\ncost: {gpu_hour: 2.50}\nseed: 7\n");
@@ -84,12 +88,12 @@ TEST(Scenario, A_preset_fills_what_the_scenario_leaves_open) {
 TEST(Scenario, What_the_engine_and_the_load_generator_decide_can_be_stated) {
   const std::string head = "schema: 1\nmodel: llama-3.1-8b\ncluster: hgx-h100-8\n";
   const std::string lengths = "lengths: {input: 512, output: 64}";
-  const ScenarioSpec s = parse(
-      head + "precision: {weights: fp8, activations: fp8, activation_scales: static}\n" +
-      "engine: {admission: reserve_output, micro_batches: greedy, kv_budget: of_free, "
-      "host_overlap: decode, host_request: 14ms}\n"
-      "workload: {arrivals: {closed_loop: {concurrency: 8, ramp: 1s, jitter: 10ms}}, " +
-      lengths + ", requests_per_client: 6}\n");
+  const ScenarioSpec s =
+      parse(head + "precision: {weights: fp8, activations: fp8, activation_scales: static}\n" +
+            "engine: {admission: reserve_output, micro_batches: greedy, kv_budget: of_free, "
+            "host_overlap: decode, host_request: 14ms}\n"
+            "workload: {arrivals: {closed_loop: {concurrency: 8, ramp: 1s, jitter: 10ms}}, " +
+            lengths + ", requests_per_client: 6}\n");
   EXPECT_EQ(s.precision.activation_scales, PrecisionSpec::ActivationScales::fixed);
   EXPECT_EQ(s.engine.micro_batches, MicroBatches::greedy);
   EXPECT_EQ(s.engine.host_overlap, HostOverlap::decode);
@@ -115,9 +119,9 @@ TEST(Scenario, The_hash_follows_the_meaning_not_the_layout) {
 TEST(Scenario, Wrong_combinations_are_refused) {
   const std::string head = "schema: 1\nmodel: llama-3.1-8b\ncluster: hgx-h100-8\n";
   for (const std::string workload :
-       {"{arrivals: {poisson: 8/s}, lengths: {input: 512, output: 64}}",              // no requests
-        "{arrivals: {poisson: 8/s}, requests: 5}",                                     // no lengths
-        "{arrivals: {}, lengths: {input: 5, output: 5}, requests: 5}",                 // no arrivals
+       {"{arrivals: {poisson: 8/s}, lengths: {input: 512, output: 64}}",  // no requests
+        "{arrivals: {poisson: 8/s}, requests: 5}",                        // no lengths
+        "{arrivals: {}, lengths: {input: 5, output: 5}, requests: 5}",    // no arrivals
         "{arrivals: sometimes, lengths: {input: 5, output: 5}, requests: 5}",
         "{arrivals: {poisson: 0/s}, lengths: {input: 5, output: 5}, requests: 5}",
         "{arrivals: {closed_loop: 0}, lengths: {input: 5, output: 5}, requests: 5}",

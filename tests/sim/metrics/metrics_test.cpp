@@ -20,7 +20,7 @@ RequestRecord request(std::int64_t arrival, std::int64_t first, std::int64_t fin
 }
 
 TEST(Percentile, It_interpolates_between_order_statistics) {
-  EXPECT_DOUBLE_EQ(percentile({1, 2, 3, 4}, 50), 2.5);  // position 1.5
+  EXPECT_DOUBLE_EQ(percentile({1, 2, 3, 4}, 50), 2.5);   // position 1.5
   EXPECT_DOUBLE_EQ(percentile({1, 2, 3, 4}, 99), 3.97);  // position 2.97
   EXPECT_DOUBLE_EQ(percentile({7}, 99), 7);
 }

@@ -125,10 +125,10 @@ TEST(Collective, A_quantised_wire_sends_whole_groups_and_its_metadata) {
 TEST(Collective, Codec_work_of_a_two_step_all_reduce_is_quantise_reduce_dequantise) {
   CollectiveCosts costs;
   costs.codec = [](std::int64_t values, const Format&) { return Time(100 + values); };
-  const CollectiveTime time =
-      simulate_alone(switched(4), costs,
-                     request(CollectiveKind::all_reduce, 4096, 4, Algorithm::two_step,
-                             parse_format("int8", FormatRole::wire)));
+  CollectiveRequest coded = request(CollectiveKind::all_reduce, 4096, 4, Algorithm::two_step,
+                                    parse_format("int8", FormatRole::wire));
+  coded.chunks = 1;
+  const CollectiveTime time = simulate_alone(switched(4), costs, coded);
   EXPECT_EQ(time.codec, Time((100 + 4096) + (100 + 5120) + (100 + 4096)));
   EXPECT_EQ(time.total, time.latency + time.wire + time.codec);
   // The same on a raw wire costs none.

@@ -1,5 +1,5 @@
-// A small deployment built in code: a two-layer model on GPUs joined by one switch, with costs from a
-// handful of round numbers.
+// A small deployment built in code: a two-layer model on GPUs joined by one switch, with costs from
+// a handful of round numbers.
 #pragma once
 
 #include <string>

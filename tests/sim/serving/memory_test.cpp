@@ -17,8 +17,8 @@ TEST(MemoryPlan, Blocks_are_what_is_left_after_everything_else) {
   const Simulation simulation = make(scenario);
   const MemoryPlan& plan = simulation.memory();
   EXPECT_EQ(plan.kv_per_block.count, 65'536);
-  EXPECT_EQ(plan.kv_available.count, 900'000'000 - plan.weights.count - plan.activations.count -
-                                         100'000'000);
+  EXPECT_EQ(plan.kv_available.count,
+            900'000'000 - plan.weights.count - plan.activations.count - 100'000'000);
   EXPECT_EQ(plan.blocks, plan.kv_available.count / 65'536);
   EXPECT_EQ(plan.communication.count, 0);
 }

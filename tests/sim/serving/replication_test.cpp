@@ -43,8 +43,8 @@ TEST(Replications, Intervals_hold_the_point_estimate_and_have_the_width_of_the_s
     EXPECT_LE(interval.low, value) << name;
     EXPECT_GE(interval.high, value) << name;
   }
-  // Families with a spread of 5 % each, partly averaging: the half-width of 90 % lies between that of
-  // a fully shared spread (1.645 x 7 %) and a fifth of it.
+  // Families with a spread of 5 % each, partly averaging: the half-width of 90 % lies between that
+  // of a fully shared spread (1.645 x 7 %) and a fifth of it.
   const Interval& ttft = result.intervals.at("mean_ttft_ms");
   const double half = (ttft.high - ttft.low) / 2 / result.point.ttft.mean;
   EXPECT_LT(half, 1.645 * 0.0708);

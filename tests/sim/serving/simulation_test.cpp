@@ -61,9 +61,9 @@ TEST(Simulation, A_long_prompt_is_the_sum_of_its_chunks) {
   const Simulation simulation = make(scenario);
   const RunRecord run = simulation.run(CostDraw(), false);
   const Time front_end = time_from_seconds(simulation.cost().host_request().seconds);
-  EXPECT_EQ(run.requests[0].first_token,
-            front_end + step_time(simulation, prompt(512)) +
-                step_time(simulation, prompt(512, 512)) + step_time(simulation, prompt(176, 1024)));
+  EXPECT_EQ(run.requests[0].first_token, front_end + step_time(simulation, prompt(512)) +
+                                             step_time(simulation, prompt(512, 512)) +
+                                             step_time(simulation, prompt(176, 1024)));
 }
 
 TEST(Simulation, The_exact_run_and_the_remembering_run_are_equal_to_the_picosecond) {
@@ -89,12 +89,12 @@ TEST(Simulation, The_exact_run_and_the_remembering_run_are_equal_to_the_picoseco
   }
 }
 
-// One request at a time, one output token each, equal prompts: an M/D/1 queue with service time D = one
-// step. Mean wait = rho D / (2 (1 - rho)) (Pollaczek-Khinchine). The number of requests grows with rho:
-// the error of the mean falls with sqrt(n) (1 - rho).
+// One request at a time, one output token each, equal prompts: an M/D/1 queue with service time D =
+// one step. Mean wait = rho D / (2 (1 - rho)) (Pollaczek-Khinchine). The number of requests grows
+// with rho: the error of the mean falls with sqrt(n) (1 - rho).
 TEST(Simulation, Waiting_times_are_those_of_an_md1_queue) {
-  for (const auto& [rho, requests] :
-       std::initializer_list<std::pair<double, std::int64_t>>{{0.3, 300'000}, {0.6, 500'000}, {0.9, 2'000'000}}) {
+  for (const auto& [rho, requests] : std::initializer_list<std::pair<double, std::int64_t>>{
+           {0.3, 300'000}, {0.6, 500'000}, {0.9, 2'000'000}}) {
     ScenarioSpec scenario = small_scenario();
     scenario.engine.max_num_seqs = 1;
     scenario.workload.lengths.output.low = scenario.workload.lengths.output.high = 1;
@@ -200,9 +200,11 @@ TEST(Simulation, Twice_the_replicas_serve_twice_the_load_at_overload) {
   ScenarioSpec scenario = small_scenario();
   scenario.workload.requests = 2000;
   scenario.workload.arrivals.kind = ArrivalSpec::Kind::all_at_once;
-  const double one = summarise(make(scenario).run(CostDraw(), false), 0, std::nullopt).request_throughput;
+  const double one =
+      summarise(make(scenario).run(CostDraw(), false), 0, std::nullopt).request_throughput;
   scenario.parallel.data = 2;
-  const double two = summarise(make(scenario).run(CostDraw(), false), 0, std::nullopt).request_throughput;
+  const double two =
+      summarise(make(scenario).run(CostDraw(), false), 0, std::nullopt).request_throughput;
   EXPECT_NEAR(two / one, 2, 0.05);
 }
 
@@ -227,7 +229,8 @@ TEST(Simulation, An_overlapped_host_is_hidden_behind_a_longer_step_and_never_sho
     scenario.engine.host_sequence = scenario.engine.host_prefill_step = kTimeZero;
     return make(scenario).run(CostDraw(), false).end;
   };
-  // Ten steps of more than 1 us each: 1 us of host is seen ten times, in the prefill step only, or never.
+  // Ten steps of more than 1 us each: 1 us of host is seen ten times, in the prefill step only, or
+  // never.
   const Time bare = end(HostOverlap::none, 0);
   EXPECT_EQ(end(HostOverlap::none, 1), bare + Time(10'000'000));
   EXPECT_EQ(end(HostOverlap::decode, 1), bare + Time(1'000'000));
@@ -268,7 +271,8 @@ TEST(Simulation, Every_batching_and_admission_serves_all_requests) {
   }
 }
 
-// Two stages, 32 requests in lockstep: shared over two micro-batches both stages work, in one they alternate.
+// Two stages, 32 requests in lockstep: shared over two micro-batches both stages work, in one they
+// alternate.
 TEST(Simulation, Balanced_micro_batches_keep_both_stages_of_a_pipeline_busy) {
   const auto end = [](MicroBatches form) {
     ScenarioSpec scenario = small_scenario();

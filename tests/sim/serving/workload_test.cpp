@@ -28,8 +28,7 @@ GapMoments gap_moments(const Workload& workload) {
   double sum = 0, squares = 0;
   const auto n = static_cast<double>(workload.requests.size() - 1);
   for (std::size_t i = 1; i < workload.requests.size(); ++i) {
-    const double gap =
-        to_seconds(workload.requests[i].arrival - workload.requests[i - 1].arrival);
+    const double gap = to_seconds(workload.requests[i].arrival - workload.requests[i - 1].arrival);
     sum += gap;
     squares += gap * gap;
   }
@@ -117,7 +116,8 @@ TEST(Workload, A_trace_without_times_cannot_give_arrivals) {
   trace.requests = {{kTimeZero, 5, 5}};
   EXPECT_THROW(make_workload(spec(ArrivalSpec::Kind::trace, 0), &trace, &trace, 1), InputError);
   trace.has_arrivals = true;
-  EXPECT_EQ(make_workload(spec(ArrivalSpec::Kind::trace, 0), &trace, &trace, 1).requests.size(), 1U);
+  EXPECT_EQ(make_workload(spec(ArrivalSpec::Kind::trace, 0), &trace, &trace, 1).requests.size(),
+            1U);
   EXPECT_THROW(make_workload(spec(ArrivalSpec::Kind::trace, 2), &trace, &trace, 1), InputError);
 }
 

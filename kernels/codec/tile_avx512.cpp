@@ -1,0 +1,1112 @@
+// AVX-512 (F, BW, VL, DQ, VBMI). A group of 32, 64 or 128 values stays in 2, 4 or 8 registers from
+// the search for its range to its codes. Everything here has internal linkage or is forced inline:
+// see kernels/base/force_inline.h.
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "kernels/base/float_types.h"
+#include "kernels/codec/group_rule.h"
+#include "kernels/codec/tile_kernels.h"
+
+namespace foretoken::kernels {
+namespace {
+
+// ---- element types ------------------------------------------------------------------------------
+
+FT_INLINE __m512 bf16_to_fp32(__m256i h) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
+}
+
+// Round to nearest even by an integer addition; a NaN gets its quiet bit instead.
+FT_INLINE __m256i fp32_to_bf16(__m512 x) {
+  const __m512i u = _mm512_castps_si512(x);
+  const __m512i high = _mm512_srli_epi32(u, 16);
+  const __m512i odd = _mm512_and_si512(high, _mm512_set1_epi32(1));
+  const __m512i biased = _mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), odd);
+  const __m512i quiet = _mm512_or_si512(high, _mm512_set1_epi32(0x40));
+  const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+  return _mm512_cvtepi32_epi16(_mm512_mask_mov_epi32(_mm512_srli_epi32(biased, 16), nan, quiet));
+}
+
+FT_INLINE __m256i fp32_to_fp16(__m512 x) {
+  return _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+// See to_fp8_e4m3; one code per 32-bit lane.
+FT_INLINE __m512i fp32_to_fp8(__m512 x) {
+  const __m512i u = _mm512_castps_si512(x);
+  const __m512i sign = _mm512_and_si512(_mm512_srli_epi32(u, 24), _mm512_set1_epi32(0x80));
+  const __m512i magnitude = _mm512_and_si512(u, _mm512_set1_epi32(0x7fffffff));
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(magnitude, 20), _mm512_set1_epi32(1));
+  const __m512i biased =
+      _mm512_add_epi32(_mm512_add_epi32(magnitude, _mm512_set1_epi32(0x7ffff - 0x3c000000)), odd);
+  const __m512 shifted = _mm512_add_ps(_mm512_castsi512_ps(magnitude), _mm512_set1_ps(0x1p14F));
+  const __m512i small =
+      _mm512_sub_epi32(_mm512_castps_si512(shifted), _mm512_set1_epi32(0x46800000));
+  const __mmask16 is_small = _mm512_cmplt_epi32_mask(magnitude, _mm512_set1_epi32(0x3c800000));
+  const __mmask16 large = _mm512_cmpge_epi32_mask(magnitude, _mm512_set1_epi32(0x43e00000));
+  const __mmask16 special = _mm512_cmpge_epi32_mask(magnitude, _mm512_set1_epi32(0x7f800000));
+  __m512i code = _mm512_mask_mov_epi32(_mm512_srli_epi32(biased, 20), is_small, small);
+  code = _mm512_mask_mov_epi32(code, large, _mm512_set1_epi32(0x7e));
+  code = _mm512_mask_mov_epi32(code, special, _mm512_set1_epi32(0x7f));
+  return _mm512_or_si512(code, sign);
+}
+
+// An e4m3 pattern shifted into fp16 is the value / 256, denormals included; 0x7f is the only NaN.
+FT_INLINE __m512 fp8_to_fp32(__m128i codes) {
+  const __m256i c = _mm256_cvtepu8_epi16(codes);
+  const __m256i magnitude = _mm256_and_si256(c, _mm256_set1_epi16(0x7f));
+  const __m256i sign = _mm256_slli_epi16(_mm256_xor_si256(c, magnitude), 8);
+  const __mmask16 nan = _mm256_cmpeq_epi16_mask(magnitude, _mm256_set1_epi16(0x7f));
+  const __m256i half = _mm256_or_si256(_mm256_slli_epi16(magnitude, 7), sign);
+  const __m512 value = _mm512_mul_ps(_mm512_cvtph_ps(half), _mm512_set1_ps(256.0F));
+  return _mm512_mask_mov_ps(value, nan,
+                            _mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int>(kQuietNan))));
+}
+
+FT_INLINE __mmask16 first_lanes(std::size_t count) {
+  return static_cast<__mmask16>(count >= 16 ? 0xffffU : (1U << count) - 1U);
+}
+
+void load(ValueType type, const void* in, std::size_t n, float* out) {
+  const auto* half = static_cast<const std::uint8_t*>(in);
+  for (std::size_t i = 0; i < n; i += 16) {
+    const __mmask16 k = first_lanes(n - i);
+    const __m256i h = _mm256_maskz_loadu_epi16(k, half + 2 * i);
+    _mm512_mask_storeu_ps(out + i, k,
+                          type == ValueType::bf16 ? bf16_to_fp32(h) : _mm512_cvtph_ps(h));
+  }
+}
+
+void store(ValueType type, const float* in, std::size_t n, void* out) {
+  auto* half = static_cast<std::uint8_t*>(out);
+  for (std::size_t i = 0; i < n; i += 16) {
+    const __mmask16 k = first_lanes(n - i);
+    const __m512 x = _mm512_maskz_loadu_ps(k, in + i);
+    _mm256_mask_storeu_epi16(half + 2 * i, k,
+                             type == ValueType::bf16 ? fp32_to_bf16(x) : fp32_to_fp16(x));
+  }
+}
+
+void add(const float* in, std::size_t n, float* sum) {
+  for (std::size_t i = 0; i < n; i += 16) {
+    const __mmask16 k = first_lanes(n - i);
+    _mm512_mask_storeu_ps(
+        sum + i, k,
+        _mm512_add_ps(_mm512_maskz_loadu_ps(k, sum + i), _mm512_maskz_loadu_ps(k, in + i)));
+  }
+}
+
+void encode_fp8(const float* in, std::size_t n, std::uint8_t* out) {
+  for (std::size_t i = 0; i < n; i += 16) {
+    const __mmask16 k = first_lanes(n - i);
+    _mm512_mask_cvtepi32_storeu_epi8(out + i, k, fp32_to_fp8(_mm512_maskz_loadu_ps(k, in + i)));
+  }
+}
+
+void decode_fp8(const std::uint8_t* in, std::size_t n, float* out) {
+  for (std::size_t i = 0; i < n; i += 16) {
+    const __mmask16 k = first_lanes(n - i);
+    _mm512_mask_storeu_ps(out + i, k, fp8_to_fp32(_mm_maskz_loadu_epi8(k, in + i)));
+  }
+}
+
+// ---- the range of a group -----------------------------------------------------------------------
+
+// Minimum of `low` and maximum of `high` over their lanes. The maximum is found as a minimum of
+// negated values, so that both share the shuffles.
+FT_INLINE void reduce(__m512 low, __m512 high, float& least_low, float& greatest_high) {
+  const __m512 negated = _mm512_xor_ps(high, _mm512_set1_ps(-0.0F));
+  __m512 t = _mm512_min_ps(_mm512_shuffle_f32x4(low, negated, 0x44),
+                           _mm512_shuffle_f32x4(low, negated, 0xee));
+  t = _mm512_min_ps(t, _mm512_shuffle_f32x4(t, t, 0xb1));
+  t = _mm512_min_ps(t, _mm512_permute_ps(t, 0x4e));
+  t = _mm512_min_ps(t, _mm512_permute_ps(t, 0xb1));
+  least_low = _mm512_cvtss_f32(t);
+  greatest_high = -_mm_cvtss_f32(_mm512_extractf32x4_ps(t, 2));
+}
+
+template <int V>
+FT_INLINE bool any_nan(const __m512 (&x)[V]) {
+  unsigned mask = 0;
+  for (int v = 0; v < V; v += 2) {
+    mask |= _mm512_cmp_ps_mask(x[v], x[v + 1], _CMP_UNORD_Q);
+  }
+  return mask != 0;
+}
+
+template <int V>
+FT_INLINE GroupRange plain_range(const __m512 (&x)[V]) {
+  __m512 low = _mm512_min_ps(x[0], x[1]);
+  __m512 high = _mm512_max_ps(x[0], x[1]);
+  for (int v = 2; v < V; v += 2) {
+    low = _mm512_min_ps(low, _mm512_min_ps(x[v], x[v + 1]));
+    high = _mm512_max_ps(high, _mm512_max_ps(x[v], x[v + 1]));
+  }
+  GroupRange range;
+  reduce(low, high, range.low, range.high);
+  range.finite = !any_nan(x) && is_finite(range.low) && is_finite(range.high);
+  return range;
+}
+
+// First index with x == low, last index with x == high.
+template <int V>
+FT_INLINE void find_positions(const __m512 (&x)[V], float low, float high, int& first, int& last) {
+  std::uint64_t low_mask[2] = {0, 0};
+  std::uint64_t high_mask[2] = {0, 0};
+  const __m512 low_all = _mm512_set1_ps(low);
+  const __m512 high_all = _mm512_set1_ps(high);
+  for (int v = 0; v < V; ++v) {
+    const auto l = static_cast<std::uint64_t>(_mm512_cmp_ps_mask(x[v], low_all, _CMP_EQ_OQ));
+    const auto h = static_cast<std::uint64_t>(_mm512_cmp_ps_mask(x[v], high_all, _CMP_EQ_OQ));
+    low_mask[v / 4] |= l << (16 * (v % 4));
+    high_mask[v / 4] |= h << (16 * (v % 4));
+  }
+  first = low_mask[0] != 0 ? __builtin_ctzll(low_mask[0]) : 64 + __builtin_ctzll(low_mask[1]);
+  last =
+      high_mask[1] != 0 ? 127 - __builtin_clzll(high_mask[1]) : 63 - __builtin_clzll(high_mask[0]);
+}
+
+struct SpikeRange {
+  GroupRange others;  // `finite` speaks for the whole group
+  int low = 0;
+  int high = 0;
+};
+
+// Every lane keeps its two smallest and two largest values. Without one minimum and one maximum the
+// range is that of the second smallest and the second largest, counted with multiplicity.
+template <int V>
+FT_INLINE SpikeRange spike_range(const __m512 (&x)[V]) {
+  __m512 low = _mm512_min_ps(x[0], x[1]);
+  __m512 high = _mm512_max_ps(x[0], x[1]);
+  __m512 low2 = high;
+  __m512 high2 = low;
+  for (int v = 2; v < V; ++v) {
+    low2 = _mm512_min_ps(low2, _mm512_max_ps(low, x[v]));
+    high2 = _mm512_max_ps(high2, _mm512_min_ps(high, x[v]));
+    low = _mm512_min_ps(low, x[v]);
+    high = _mm512_max_ps(high, x[v]);
+  }
+  float least_low = 0;
+  float greatest_high = 0;
+  reduce(low, high, least_low, greatest_high);
+  SpikeRange s;
+  s.others.finite = !any_nan(x) && is_finite(least_low) && is_finite(greatest_high);
+  s.high = 16 * V - 1;
+  if (!s.others.finite) {
+    return s;
+  }
+  const unsigned at_low = _mm512_cmp_ps_mask(low, _mm512_set1_ps(least_low), _CMP_EQ_OQ);
+  const unsigned at_high = _mm512_cmp_ps_mask(high, _mm512_set1_ps(greatest_high), _CMP_EQ_OQ);
+  const auto one_low = static_cast<__mmask16>(at_low & (0U - at_low));
+  const auto one_high = static_cast<__mmask16>(at_high & (0U - at_high));
+  reduce(_mm512_mask_mov_ps(low, one_low, low2), _mm512_mask_mov_ps(high, one_high, high2),
+         s.others.low, s.others.high);
+  find_positions(x, least_low, greatest_high, s.low, s.high);
+  return s;
+}
+
+// ---- codes --------------------------------------------------------------------------------------
+
+// Four registers of 16 codes, one per 32-bit lane, to 64 bytes in order. The packs work within
+// 128-bit lanes; the permutation puts the pieces back.
+FT_INLINE __m512i narrow(__m512i a, __m512i b, __m512i c, __m512i d, __m512i bias) {
+  const __m512i ab = _mm512_add_epi16(_mm512_packs_epi32(a, b), bias);
+  const __m512i cd = _mm512_add_epi16(_mm512_packs_epi32(c, d), bias);
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return _mm512_permutexvar_epi32(order, _mm512_packus_epi16(ab, cd));
+}
+
+struct RuleVectors {
+  __m512 subtract, inverse, code_min, code_max;
+  __m512i bias;
+};
+
+FT_INLINE RuleVectors broadcast(const GroupRule& rule) {
+  return {_mm512_set1_ps(rule.subtract), _mm512_set1_ps(rule.inverse),
+          _mm512_set1_ps(rule.code_min), _mm512_set1_ps(rule.code_max),
+          _mm512_set1_epi16(static_cast<short>(rule.bias))};
+}
+
+FT_INLINE __m512i code_of(__m512 x, const RuleVectors& r) {
+  __m512 q = _mm512_mul_ps(_mm512_sub_ps(x, r.subtract), r.inverse);
+  q = _mm512_max_ps(_mm512_min_ps(q, r.code_max), r.code_min);
+  return _mm512_cvtps_epi32(q);
+}
+
+template <int V>
+FT_INLINE void store_codes(const __m512i (&c)[V], __m512i bias, std::uint8_t* codes) {
+  if constexpr (V == 2) {
+    const __m512i zero = _mm512_setzero_si512();
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes),
+                        _mm512_castsi512_si256(narrow(c[0], c[1], zero, zero, bias)));
+  } else {
+    for (int v = 0; v < V; v += 4) {
+      _mm512_storeu_si512(codes + 16 * v, narrow(c[v], c[v + 1], c[v + 2], c[v + 3], bias));
+    }
+  }
+}
+
+template <int V>
+FT_INLINE void quantise_group(const __m512 (&x)[V], const GroupRule& rule, std::uint8_t* codes) {
+  const RuleVectors r = broadcast(rule);
+  __m512i c[V];
+  for (int v = 0; v < V; ++v) {
+    c[v] = code_of(x[v], r);
+  }
+  store_codes(c, r.bias, codes);
+}
+
+template <int V>
+FT_INLINE void encode_fp8_group(const __m512 (&x)[V], const GroupRule& rule, std::uint8_t* codes) {
+  const __m512 inverse = _mm512_set1_ps(rule.inverse);
+  __m512i c[V];
+  for (int v = 0; v < V; ++v) {
+    c[v] = rule.poisoned ? _mm512_setzero_si512() : fp32_to_fp8(_mm512_mul_ps(x[v], inverse));
+  }
+  store_codes(c, _mm512_setzero_si512(), codes);
+}
+
+FT_INLINE void write_spikes(const float* x, const SpikeRange& s, bool poisoned,
+                            std::uint8_t* values, std::uint8_t* positions) {
+  const std::uint16_t pair[2] = {poisoned ? kBf16Nan : saturated_bf16(x[s.low]),
+                                 poisoned ? kBf16Nan : saturated_bf16(x[s.high])};
+  __builtin_memcpy(values, pair, sizeof(pair));
+  positions[0] = static_cast<std::uint8_t>(s.low);
+  positions[1] = static_cast<std::uint8_t>(s.high);
+}
+
+FT_INLINE void write_scale(std::uint8_t* to, std::uint32_t metadata, std::size_t size) {
+  if (size == 4) {
+    __builtin_memcpy(to, &metadata, 4);
+  } else {
+    __builtin_memcpy(to, &metadata, 2);
+  }
+}
+
+// Groups [first, last) one by one: any number of them, any special value.
+template <int V>
+void quantise_one_by_one(const WireFormat& format, const BlockLayout& layout, const float* values,
+                         std::size_t first, std::size_t last, std::uint8_t* codes,
+                         std::uint8_t* block) {
+  const std::size_t scale_size = scale_bytes(format);
+  for (std::size_t g = first; g < last; ++g) {
+    const float* from = values + 16 * V * (g - first);
+    std::uint8_t* to = codes + 16 * V * g;
+    __m512 x[V];
+    for (int v = 0; v < V; ++v) {
+      x[v] = _mm512_loadu_ps(from + 16 * v);
+    }
+    SpikeRange s;
+    if (format.spike) {
+      s = spike_range(x);
+    } else {
+      s.others = plain_range(x);
+    }
+    const GroupRule rule = group_rule(format.scale, format.bits, s.others);
+    write_scale(block + layout.scales + g * scale_size, rule.metadata, scale_size);
+    if (format.kind == WireFormat::Kind::fp8) {
+      encode_fp8_group(x, rule, to);
+    } else {
+      quantise_group(x, rule, to);
+    }
+    if (format.spike) {
+      write_spikes(from, s, rule.poisoned, block + layout.spikes + 4 * g,
+                   block + layout.positions + 2 * g);
+      to[s.low] = to[s.high] = 0;
+    }
+  }
+}
+
+// ---- eight groups at a time: the usual case
+// ------------------------------------------------------
+//
+// 1. Per group, the extremes of every lane. 2. One tree of shuffles reduces the lanes of all eight
+// groups to one register of minima and one of maxima. 3. The rule of group_rule.h for eight groups
+// at once. 4. Codes. Step 3 gives up where a group is not finite or clips: then the eight groups
+// are done one by one. Otherwise every code lies in range without clamping, because scales are
+// rounded up and zero points down.
+
+constexpr int kBatch = 8;
+
+// Lane-wise extremes of the eight groups; maxima are kept negated, so that both are minima:
+// lanes[g] belongs to the minimum of group g, lanes[8 + g] to its maximum.
+struct alignas(64) BatchExtremes {
+  __m512 first[2 * kBatch];
+  __m512 second[2 * kBatch];  // with spikes: the runner-up of every lane
+  bool nan = false;
+};
+
+FT_INLINE __m512 negate(__m512 x) { return _mm512_xor_ps(x, _mm512_set1_ps(-0.0F)); }
+
+template <int V, bool Spike>
+FT_INLINE void find_extremes(const float* values, BatchExtremes& e) {
+  unsigned nan = 0;
+  for (int g = 0; g < kBatch; ++g) {
+    __m512 x[V];
+    for (int v = 0; v < V; ++v) {
+      x[v] = _mm512_loadu_ps(values + 16 * (g * V + v));
+    }
+    __m512 low = _mm512_min_ps(x[0], x[1]);
+    __m512 high = _mm512_max_ps(x[0], x[1]);
+    __m512 low2 = high;
+    __m512 high2 = low;
+    for (int v = 2; v < V; ++v) {
+      if constexpr (Spike) {
+        low2 = _mm512_min_ps(low2, _mm512_max_ps(low, x[v]));
+        high2 = _mm512_max_ps(high2, _mm512_min_ps(high, x[v]));
+      }
+      low = _mm512_min_ps(low, x[v]);
+      high = _mm512_max_ps(high, x[v]);
+    }
+    for (int v = 0; v < V; v += 2) {
+      nan |= _mm512_cmp_ps_mask(x[v], x[v + 1], _CMP_UNORD_Q);
+    }
+    e.first[g] = low;
+    e.first[kBatch + g] = negate(high);
+    if constexpr (Spike) {
+      e.second[g] = low2;
+      e.second[kBatch + g] = negate(high2);
+    }
+  }
+  e.nan = nan != 0;
+}
+
+// bf16 patterns as 16-bit integers that order like the values: 32 lanes at a time, no conversion.
+FT_INLINE __m512i sortable(__m512i bits) {
+  const __m512i sign = _mm512_srai_epi16(bits, 15);
+  return _mm512_xor_si512(bits, _mm512_and_si512(sign, _mm512_set1_epi16(0x7fff)));
+}
+
+FT_INLINE __m512 even_values(__m512i bf16) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(bf16, 16));
+}
+
+FT_INLINE __m512 odd_values(__m512i bf16) {
+  return _mm512_castsi512_ps(
+      _mm512_and_si512(bf16, _mm512_set1_epi32(static_cast<int>(0xffff0000U))));
+}
+
+// The runner-up of two pairs (best, second) of the same lane.
+FT_INLINE __m512 second_of(__m512 a, __m512 b, __m512 a2, __m512 b2) {
+  return _mm512_min_ps(_mm512_max_ps(a, b), _mm512_min_ps(a2, b2));
+}
+
+template <int V, bool Spike>
+FT_INLINE void find_extremes(const std::uint8_t* bf16, BatchExtremes& e) {
+  constexpr int kHalf = V / 2;  // registers of 32
+  unsigned nan = 0;
+  for (int g = 0; g < kBatch; ++g) {
+    const std::uint8_t* from = bf16 + 64 * g * kHalf;
+    __m512i low = sortable(_mm512_loadu_si512(from));
+    __m512i high = low;
+    __m512i low2 = _mm512_set1_epi16(0x7fff);
+    __m512i high2 = _mm512_set1_epi16(-0x8000);
+    for (int v = 1; v < kHalf; ++v) {
+      const __m512i x = sortable(_mm512_loadu_si512(from + 64 * v));
+      if constexpr (Spike) {
+        low2 = _mm512_min_epi16(low2, _mm512_max_epi16(low, x));
+        high2 = _mm512_max_epi16(high2, _mm512_min_epi16(high, x));
+      }
+      low = _mm512_min_epi16(low, x);
+      high = _mm512_max_epi16(high, x);
+    }
+    low = sortable(low);
+    high = sortable(high);
+    const __m512 low_even = even_values(low);
+    const __m512 low_odd = odd_values(low);
+    const __m512 high_even = negate(even_values(high));
+    const __m512 high_odd = negate(odd_values(high));
+    nan |= _mm512_cmp_ps_mask(low_even, low_odd, _CMP_UNORD_Q) |
+           _mm512_cmp_ps_mask(high_even, high_odd, _CMP_UNORD_Q);
+    e.first[g] = _mm512_min_ps(low_even, low_odd);
+    e.first[kBatch + g] = _mm512_min_ps(high_even, high_odd);
+    if constexpr (Spike) {
+      if constexpr (kHalf == 1) {  // one register: no lane has a runner-up but its neighbour
+        e.second[g] = _mm512_max_ps(low_even, low_odd);
+        e.second[kBatch + g] = _mm512_max_ps(high_even, high_odd);
+      } else {
+        low2 = sortable(low2);
+        high2 = sortable(high2);
+        e.second[g] = second_of(low_even, low_odd, even_values(low2), odd_values(low2));
+        e.second[kBatch + g] =
+            second_of(high_even, high_odd, negate(even_values(high2)), negate(odd_values(high2)));
+      }
+    }
+  }
+  e.nan = nan != 0;
+}
+
+// The four ways in which the reduction tree pairs halves of two registers, from single lanes up to
+// 128-bit quarters. After all four, lane i holds the result of register i.
+template <int Level>
+FT_INLINE __m512 left(__m512 a, __m512 b) {
+  if constexpr (Level == 0) {
+    return _mm512_unpacklo_ps(a, b);
+  } else if constexpr (Level == 1) {
+    return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+  } else {
+    return _mm512_shuffle_f32x4(a, b, 0x88);
+  }
+}
+
+template <int Level>
+FT_INLINE __m512 right(__m512 a, __m512 b) {
+  if constexpr (Level == 0) {
+    return _mm512_unpackhi_ps(a, b);
+  } else if constexpr (Level == 1) {
+    return _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+  } else {
+    return _mm512_shuffle_f32x4(a, b, 0xdd);
+  }
+}
+
+template <int Level, bool Spike>
+FT_INLINE void reduce_level(BatchExtremes& e) {
+  for (int i = 0; i < (kBatch >> Level); ++i) {
+    const __m512 a = left<Level>(e.first[2 * i], e.first[2 * i + 1]);
+    const __m512 b = right<Level>(e.first[2 * i], e.first[2 * i + 1]);
+    if constexpr (Spike) {
+      e.second[i] = second_of(a, b, left<Level>(e.second[2 * i], e.second[2 * i + 1]),
+                              right<Level>(e.second[2 * i], e.second[2 * i + 1]));
+    }
+    e.first[i] = _mm512_min_ps(a, b);
+  }
+}
+
+// Eight minima in the low half and eight negated maxima in the high half of first[0], second[0].
+template <bool Spike>
+FT_INLINE void reduce_lanes(BatchExtremes& e) {
+  reduce_level<0, Spike>(e);
+  reduce_level<1, Spike>(e);
+  reduce_level<2, Spike>(e);
+  reduce_level<3, Spike>(e);
+}
+
+// The rules of eight groups.
+struct alignas(64) BatchRule {
+  float subtract[kBatch];
+  float inverse[kBatch];
+  std::int32_t bias[kBatch];
+};
+
+FT_INLINE __mmask8 not_finite(__m256 x) {
+  const __m256i magnitude = _mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(0x7fffffff));
+  return _mm256_cmpge_epi32_mask(magnitude, _mm256_set1_epi32(0x7f800000));
+}
+
+FT_INLINE void store_rule(BatchRule& rule, __m256 subtract, __m256 inverse, __m256i bias) {
+  _mm256_store_ps(rule.subtract, subtract);
+  _mm256_store_ps(rule.inverse, inverse);
+  _mm256_store_si256(reinterpret_cast<__m256i*>(rule.bias), bias);
+}
+
+FT_INLINE __m256 inverse_or_zero(__mmask8 use, __m256 scale) {
+  return _mm256_maskz_div_ps(use, _mm256_set1_ps(1.0F), scale);
+}
+
+// Each rule writes the scales and returns false where group_rule.h would poison a group or clip.
+FT_INLINE bool affine_batch(__m256 low, __m256 high, int bits, BatchRule& rule,
+                            std::uint8_t* scales) {
+  const auto levels = static_cast<float>((1 << bits) - 1);
+  const __m256i u = _mm256_castps_si256(_mm256_add_ps(low, _mm256_setzero_ps()));
+  const __m256i away =
+      _mm256_add_epi32(u, _mm256_and_si256(_mm256_srai_epi32(u, 31), _mm256_set1_epi32(0xffff)));
+  const __m256i top = _mm256_set1_epi32(static_cast<int>(0xffff0000U));
+  const __m256i zero_bits = _mm256_and_si256(away, top);
+  const __m256 zero = _mm256_castsi256_ps(zero_bits);
+  const __m256 span = _mm256_sub_ps(high, zero);
+  if ((not_finite(zero) | not_finite(span)) != 0) {
+    return false;
+  }
+  const __m256 exact = _mm256_mul_ps(span, _mm256_set1_ps(1.0F / levels));
+  const __m256i scale_bits = _mm256_and_si256(
+      _mm256_add_epi32(_mm256_castps_si256(exact), _mm256_set1_epi32(0xffff)), top);
+  const __mmask8 use = _mm256_cmpge_epi32_mask(scale_bits, _mm256_set1_epi32(0x00800000));
+  const __m256i sent = _mm256_maskz_srli_epi32(use, scale_bits, 16);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(scales), _mm256_or_si256(sent, zero_bits));
+  store_rule(rule, zero, inverse_or_zero(use, _mm256_castsi256_ps(scale_bits)),
+             _mm256_setzero_si256());
+  return true;
+}
+
+FT_INLINE bool symmetric_batch(__m256 low, __m256 high, int bits, BatchRule& rule,
+                               std::uint8_t* scales) {
+  const int half = 1 << (bits - 1);
+  const __m256 sign = _mm256_set1_ps(-0.0F);
+  const __m256 magnitude =
+      _mm256_add_ps(_mm256_max_ps(high, _mm256_xor_ps(low, sign)), _mm256_setzero_ps());
+  const __m256 exact =
+      _mm256_mul_ps(magnitude, _mm256_set1_ps(1.0F / static_cast<float>(half - 1)));
+  if (_mm256_cmp_ps_mask(exact, _mm256_set1_ps(65504.0F), _CMP_NLE_UQ) != 0) {
+    return false;
+  }
+  const __m128i scale_bits = _mm256_cvtps_ph(exact, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
+  const __mmask8 use = _mm_test_epi16_mask(scale_bits, scale_bits);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(scales), scale_bits);
+  store_rule(rule, _mm256_setzero_ps(), inverse_or_zero(use, _mm256_cvtph_ps(scale_bits)),
+             _mm256_set1_epi32(half));
+  return true;
+}
+
+FT_INLINE bool log8_batch(__m256 low, __m256 high, int bits, BatchRule& rule,
+                          std::uint8_t* scales) {
+  const __m256 zero = _mm256_setzero_ps();
+  const auto levels = static_cast<float>((1 << bits) - 1);
+  low = _mm256_min_ps(low, zero);
+  const __m256 span = _mm256_sub_ps(_mm256_max_ps(high, zero), low);
+  const __m256 s = _mm256_mul_ps(span, _mm256_set1_ps(1.0F / levels));
+  const __mmask8 large = _mm256_cmp_ps_mask(s, _mm256_set1_ps(0x1p-16F), _CMP_NLT_UQ);
+  const __m256i u = _mm256_castps_si256(s);
+  const __m256i mantissa = _mm256_and_si256(u, _mm256_set1_epi32(0x7fffff));
+  __m256i e =
+      _mm256_slli_epi32(_mm256_sub_epi32(_mm256_srli_epi32(u, 23), _mm256_set1_epi32(127)), 3);
+  const __m256i one = _mm256_set1_epi32(1);
+  for (std::uint32_t k = 0; k < 8; ++k) {
+    const __m256i edge = _mm256_set1_epi32(static_cast<int>(log8_mantissa(k)));
+    e = _mm256_mask_add_epi32(e, _mm256_cmpgt_epi32_mask(mantissa, edge), e, one);
+  }
+  const __mmask8 use = large & _mm256_cmpgt_epi32_mask(e, _mm256_set1_epi32(-128));
+  if ((large & _mm256_cmpgt_epi32_mask(e, _mm256_set1_epi32(127))) != 0 || not_finite(span) != 0) {
+    return false;
+  }
+  const __m256i table =
+      _mm256_setr_epi32(static_cast<int>(log8_mantissa(0)), static_cast<int>(log8_mantissa(1)),
+                        static_cast<int>(log8_mantissa(2)), static_cast<int>(log8_mantissa(3)),
+                        static_cast<int>(log8_mantissa(4)), static_cast<int>(log8_mantissa(5)),
+                        static_cast<int>(log8_mantissa(6)), static_cast<int>(log8_mantissa(7)));
+  const __m256i exponent = _mm256_add_epi32(_mm256_srai_epi32(e, 3), _mm256_set1_epi32(127));
+  const __m256i scale =
+      _mm256_or_si256(_mm256_slli_epi32(exponent, 23), _mm256_permutevar8x32_epi32(table, e));
+  const __m256 inverse = inverse_or_zero(use, _mm256_castsi256_ps(scale));
+  const __m256 negated = _mm256_xor_ps(low, _mm256_set1_ps(-0.0F));
+  const __m256 zero_code = _mm256_min_ps(_mm256_mul_ps(negated, inverse), _mm256_set1_ps(levels));
+  const __m256i bias = _mm256_cvttps_epi32(_mm256_add_ps(zero_code, _mm256_set1_ps(0.5F)));
+  const __m256i sent =
+      _mm256_or_si256(_mm256_and_si256(e, _mm256_set1_epi32(0xff)), _mm256_slli_epi32(bias, 8));
+  const __m256i metadata =
+      _mm256_mask_mov_epi32(_mm256_set1_epi32(static_cast<int>(kLog8Constant)), use, sent);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(scales), _mm256_cvtepi32_epi16(metadata));
+  store_rule(rule, zero, inverse, _mm256_maskz_mov_epi32(use, bias));
+  return true;
+}
+
+FT_INLINE bool rule_batch(const WireFormat& format, __m512 extremes, BatchRule& rule,
+                          std::uint8_t* scales) {
+  const __m256 low = _mm512_castps512_ps256(extremes);
+  const __m256 high = _mm256_xor_ps(_mm512_extractf32x8_ps(extremes, 1), _mm256_set1_ps(-0.0F));
+  switch (format.scale) {
+    case WireFormat::Scale::affine:
+      return affine_batch(low, high, format.bits, rule, scales);
+    case WireFormat::Scale::symmetric:
+      return symmetric_batch(low, high, format.bits, rule, scales);
+    case WireFormat::Scale::log8:
+      return log8_batch(low, high, format.bits, rule, scales);
+    default:
+      return false;
+  }
+}
+
+template <bool Affine>
+FT_INLINE __m512i free_code(__m512 x, __m512 subtract, __m512 inverse) {
+  if constexpr (Affine) {
+    x = _mm512_sub_ps(x, subtract);
+  }
+  return _mm512_cvtps_epi32(_mm512_mul_ps(x, inverse));
+}
+
+// 64 bytes of codes from two registers of 32 words each, given in the order that packus leaves.
+template <bool Affine>
+FT_INLINE __m512i finish_codes(__m512i a, __m512i b, __m512i bias, __m512i top) {
+  if constexpr (Affine) {
+    return _mm512_packus_epi16(a, b);
+  } else {  // a rounding tie can reach one above the top code
+    return _mm512_min_epu8(
+        _mm512_packus_epi16(_mm512_add_epi16(a, bias), _mm512_add_epi16(b, bias)), top);
+  }
+}
+
+template <int V, bool Affine>
+FT_INLINE void quantise_batch(const float* values, const BatchRule& rule, __m512i top,
+                              std::uint8_t* codes) {
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  constexpr int kSteps = V == 2 ? 2 : 4;
+  for (int g = 0; g < kBatch; ++g) {
+    const __m512 subtract = _mm512_set1_ps(rule.subtract[g]);
+    const __m512 inverse = _mm512_set1_ps(rule.inverse[g]);
+    const __m512i bias = _mm512_set1_epi16(static_cast<short>(rule.bias[g]));
+    for (int v = 0; v < V; v += kSteps) {
+      const float* from = values + 16 * (g * V + v);
+      std::uint8_t* to = codes + 16 * (g * V + v);
+      __m512i c[4];
+      for (int i = 0; i < kSteps; ++i) {
+        c[i] = free_code<Affine>(_mm512_loadu_ps(from + 16 * i), subtract, inverse);
+      }
+      const __m512i ab = _mm512_packs_epi32(c[0], c[1]);
+      const __m512i cd = V == 2 ? ab : _mm512_packs_epi32(c[2], c[3]);
+      const __m512i bytes =
+          _mm512_permutexvar_epi32(order, finish_codes<Affine>(ab, cd, bias, top));
+      if constexpr (V == 2) {
+        // Of each 16 bytes the first half is wanted: dwords 0, 4, 8, 12 and 1, 5, 9, 13.
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_castsi512_si256(bytes));
+      } else {
+        _mm512_storeu_si512(to, bytes);
+      }
+    }
+  }
+}
+
+// Even and odd values of 32 bf16, quantised apart and put together again as words in order.
+template <bool Affine>
+FT_INLINE __m512i words_of(const std::uint8_t* bf16, __m512 subtract, __m512 inverse) {
+  const __m512i x = _mm512_loadu_si512(bf16);
+  const __m512i even = free_code<Affine>(even_values(x), subtract, inverse);
+  const __m512i odd = free_code<Affine>(odd_values(x), subtract, inverse);
+  return _mm512_mask_mov_epi16(even, 0xaaaaaaaaU, _mm512_slli_epi32(odd, 16));
+}
+
+template <int V, bool Affine>
+FT_INLINE void quantise_batch(const std::uint8_t* bf16, const BatchRule& rule, __m512i top,
+                              std::uint8_t* codes) {
+  const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+  for (int g = 0; g < kBatch; ++g) {
+    const __m512 subtract = _mm512_set1_ps(rule.subtract[g]);
+    const __m512 inverse = _mm512_set1_ps(rule.inverse[g]);
+    const __m512i bias = _mm512_set1_epi16(static_cast<short>(rule.bias[g]));
+    for (int v = 0; v < V; v += 4) {
+      const std::uint8_t* from = bf16 + 32 * (g * V + v);
+      std::uint8_t* to = codes + 16 * (g * V + v);
+      const __m512i a = words_of<Affine>(from, subtract, inverse);
+      const __m512i b = V == 2 ? a : words_of<Affine>(from + 64, subtract, inverse);
+      const __m512i bytes = _mm512_permutexvar_epi64(order, finish_codes<Affine>(a, b, bias, top));
+      if constexpr (V == 2) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_castsi512_si256(bytes));
+      } else {
+        _mm512_storeu_si512(to, bytes);
+      }
+    }
+  }
+}
+
+// Where the spikes of one group stand; fp32 lanes of 16, bf16 lanes of 32.
+template <int V>
+FT_INLINE void spike_positions(const float* values, float low, float high, int& first, int& last) {
+  __m512 x[V];
+  for (int v = 0; v < V; ++v) {
+    x[v] = _mm512_loadu_ps(values + 16 * v);
+  }
+  find_positions(x, low, high, first, last);
+}
+
+template <int V>
+FT_INLINE void spike_positions(const std::uint8_t* bf16, float low, float high, int& first,
+                               int& last) {
+  std::uint64_t low_mask[2] = {0, 0};
+  std::uint64_t high_mask[2] = {0, 0};
+  const __m512i low_bits = _mm512_set1_epi16(static_cast<short>(float_bits(low) >> 16));
+  const __m512i high_bits = _mm512_set1_epi16(static_cast<short>(float_bits(high) >> 16));
+  // As patterns the two zeros differ; as values they do not.
+  const __m512i ignore_low = _mm512_set1_epi16(low == 0 ? -0x8000 : 0);
+  const __m512i ignore_high = _mm512_set1_epi16(high == 0 ? -0x8000 : 0);
+  for (int v = 0; v < V / 2; ++v) {
+    const __m512i x = _mm512_loadu_si512(bf16 + 64 * v);
+    const std::uint64_t l = _mm512_testn_epi16_mask(
+        _mm512_andnot_si512(ignore_low, _mm512_xor_si512(x, low_bits)), _mm512_set1_epi16(-1));
+    const std::uint64_t h = _mm512_testn_epi16_mask(
+        _mm512_andnot_si512(ignore_high, _mm512_xor_si512(x, high_bits)), _mm512_set1_epi16(-1));
+    low_mask[v / 2] |= l << (32 * (v % 2));
+    high_mask[v / 2] |= h << (32 * (v % 2));
+  }
+  first = low_mask[0] != 0 ? __builtin_ctzll(low_mask[0]) : 64 + __builtin_ctzll(low_mask[1]);
+  last =
+      high_mask[1] != 0 ? 127 - __builtin_clzll(high_mask[1]) : 63 - __builtin_clzll(high_mask[0]);
+}
+
+FT_INLINE std::uint16_t sent_spike(const float* values, int at) {
+  return saturated_bf16(values[at]);
+}
+
+FT_INLINE std::uint16_t sent_spike(const std::uint8_t* bf16, int at) {
+  std::uint16_t bits = 0;
+  __builtin_memcpy(&bits, bf16 + 2 * at, 2);
+  return bits;
+}
+
+template <int V>
+FT_INLINE const float* group_at(const float* values, int g) {
+  return values + 16 * V * g;
+}
+
+template <int V>
+FT_INLINE const std::uint8_t* group_at(const std::uint8_t* bf16, int g) {
+  return bf16 + 32 * V * g;
+}
+
+template <int V, typename Source>
+FT_INLINE void send_spikes(const Source* values, __m512 extremes, std::uint8_t* spikes,
+                           std::uint8_t* positions, std::uint8_t* codes) {
+  alignas(64) float bounds[2 * kBatch];
+  _mm512_store_ps(bounds, extremes);
+  for (int g = 0; g < kBatch; ++g) {
+    const Source* group = group_at<V>(values, g);
+    int low = 0;
+    int high = 0;
+    spike_positions<V>(group, bounds[g], -bounds[kBatch + g], low, high);
+    const std::uint16_t pair[2] = {sent_spike(group, low), sent_spike(group, high)};
+    __builtin_memcpy(spikes + 4 * g, pair, sizeof(pair));
+    positions[2 * g] = static_cast<std::uint8_t>(low);
+    positions[2 * g + 1] = static_cast<std::uint8_t>(high);
+    codes[16 * V * g + low] = codes[16 * V * g + high] = 0;
+  }
+}
+
+// Eight groups from `first`; false (and nothing promised about the output) where one is special.
+template <int V, bool Spike, typename Source>
+FT_INLINE bool quantise_eight(const WireFormat& format, const BlockLayout& layout,
+                              const Source* values, std::size_t first, std::uint8_t* codes,
+                              std::uint8_t* block) {
+  BatchExtremes e;
+  find_extremes<V, Spike>(values, e);
+  reduce_lanes<Spike>(e);
+  const __m512 outer = e.first[0];
+  const __m512 span = _mm512_and_ps(outer, _mm512_castsi512_ps(_mm512_set1_epi32(0x7fffffff)));
+  const __m512 infinity = _mm512_castsi512_ps(_mm512_set1_epi32(0x7f800000));
+  BatchRule rule;
+  if (e.nan || _mm512_cmp_ps_mask(span, infinity, _CMP_NLT_UQ) != 0 ||
+      !rule_batch(format, Spike ? e.second[0] : outer, rule,
+                  block + layout.scales + first * scale_bytes(format))) {
+    return false;
+  }
+  const __m512i top = _mm512_set1_epi8(static_cast<char>((1 << format.bits) - 1));
+  std::uint8_t* to = codes + 16 * V * first;
+  if (format.scale == WireFormat::Scale::affine) {
+    quantise_batch<V, true>(values, rule, top, to);
+  } else {
+    quantise_batch<V, false>(values, rule, top, to);
+  }
+  if constexpr (Spike) {
+    send_spikes<V>(values, outer, block + layout.spikes + 4 * first,
+                   block + layout.positions + 2 * first, to);
+  }
+  return true;
+}
+
+FT_INLINE const float* as_fp32(const float* values, std::size_t, float*) { return values; }
+
+FT_INLINE const float* as_fp32(const std::uint8_t* bf16, std::size_t n, float* room) {
+  load(ValueType::bf16, bf16, n, room);
+  return room;
+}
+
+template <int V, typename Source>
+void quantise_groups(const WireFormat& format, const BlockLayout& layout, const Source* values,
+                     std::uint8_t* codes, std::uint8_t* block) {
+  alignas(64) float room[kBatch * 16 * V];
+  for (std::size_t g = 0; g < layout.groups; g += kBatch) {
+    const Source* from = group_at<V>(values, static_cast<int>(g));
+    const std::size_t last = g + kBatch <= layout.groups ? g + kBatch : layout.groups;
+    const bool done =
+        g + kBatch == last &&
+        (format.spike ? quantise_eight<V, true>(format, layout, from, g, codes, block)
+                      : quantise_eight<V, false>(format, layout, from, g, codes, block));
+    if (!done) {
+      quantise_one_by_one<V>(format, layout, as_fp32(from, 16 * V * (last - g), room), g, last,
+                             codes, block);
+    }
+  }
+}
+
+template <typename Source>
+void quantise_from(const WireFormat& format, const BlockLayout& layout, const Source* values,
+                   std::uint8_t* codes, std::uint8_t* block) {
+  switch (format.group) {
+    case 32:
+      return quantise_groups<2>(format, layout, values, codes, block);
+    case 64:
+      return quantise_groups<4>(format, layout, values, codes, block);
+    default:
+      return quantise_groups<8>(format, layout, values, codes, block);
+  }
+}
+
+void quantise(const WireFormat& format, const BlockLayout& layout, ConstValues values,
+              std::uint8_t* codes, std::uint8_t* block) {
+  if (values.type == ValueType::fp32) {
+    quantise_from(format, layout, static_cast<const float*>(values.data), codes, block);
+  } else if (values.type == ValueType::bf16) {
+    quantise_from(format, layout, static_cast<const std::uint8_t*>(values.data), codes, block);
+  } else {
+    alignas(64) float wide[kBlockValues];
+    load(values.type, values.data, layout.values, wide);
+    quantise_from(format, layout, static_cast<const float*>(wide), codes, block);
+  }
+}
+
+// ---- back to values -----------------------------------------------------------------------------
+
+FT_INLINE std::uint32_t read_scale(const std::uint8_t* from, std::size_t size) {
+  std::uint32_t metadata = 0;
+  if (size == 4) {
+    __builtin_memcpy(&metadata, from, 4);
+  } else {
+    __builtin_memcpy(&metadata, from, 2);
+  }
+  return metadata;
+}
+
+// How decoded values leave: stored, added to what is there, or rounded to 16 bits.
+enum class Out { fp32, fp32_sum, bf16, fp16 };
+
+template <Out To>
+struct Element {
+  using Type = std::uint16_t;
+};
+template <>
+struct Element<Out::fp32> {
+  using Type = float;
+};
+template <>
+struct Element<Out::fp32_sum> {
+  using Type = float;
+};
+
+// Nearest even by integer addition, 32 values at once; a NaN takes the longer way.
+FT_INLINE __m512i round_to_bf16(__m512 a, __m512 b) {
+  if (_mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q) != 0) [[unlikely]] {
+    return _mm512_inserti64x4(_mm512_castsi256_si512(fp32_to_bf16(a)), fp32_to_bf16(b), 1);
+  }
+  const __m512i one = _mm512_set1_epi32(1);
+  const __m512i half = _mm512_set1_epi32(0x7fff);
+  const __m512i u = _mm512_castps_si512(a);
+  const __m512i v = _mm512_castps_si512(b);
+  const __m512i odd_u = _mm512_and_si512(_mm512_srli_epi32(u, 16), one);
+  const __m512i odd_v = _mm512_and_si512(_mm512_srli_epi32(v, 16), one);
+  const __m512i x = _mm512_add_epi32(_mm512_add_epi32(u, half), odd_u);
+  const __m512i y = _mm512_add_epi32(_mm512_add_epi32(v, half), odd_v);
+  const __m512i packed = _mm512_packus_epi32(_mm512_srli_epi32(x, 16), _mm512_srli_epi32(y, 16));
+  return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), packed);
+}
+
+template <Out To>
+FT_INLINE void emit(typename Element<To>::Type* to, __m512 a, __m512 b) {
+  if constexpr (To == Out::fp32) {
+    _mm512_storeu_ps(to, a);
+    _mm512_storeu_ps(to + 16, b);
+  } else if constexpr (To == Out::fp32_sum) {
+    _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), a));
+    _mm512_storeu_ps(to + 16, _mm512_add_ps(_mm512_loadu_ps(to + 16), b));
+  } else if constexpr (To == Out::bf16) {
+    _mm512_storeu_si512(to, round_to_bf16(a, b));
+  } else {
+    _mm512_storeu_si512(
+        to, _mm512_inserti64x4(_mm512_castsi256_si512(fp32_to_fp16(a)), fp32_to_fp16(b), 1));
+  }
+}
+
+// What must stand in a spike's place, given what stands there before the group is decoded.
+template <Out To>
+FT_INLINE typename Element<To>::Type spike_value(std::uint16_t bits,
+                                                 typename Element<To>::Type before) {
+  const float value = to_float(Bf16{bits});
+  if constexpr (To == Out::fp32) {
+    return value;
+  } else if constexpr (To == Out::fp32_sum) {
+    return before + value;
+  } else if constexpr (To == Out::bf16) {
+    return bits;
+  } else {
+    return to_fp16(value).bits;
+  }
+}
+
+template <bool Fp8>
+FT_INLINE __m512 decode(const std::uint8_t* codes, __m512 scale, __m512 offset) {
+  const __m128i c = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes));
+  if constexpr (Fp8) {
+    return _mm512_mul_ps(fp8_to_fp32(c), scale);
+  } else {
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(c)), scale, offset);
+  }
+}
+
+template <Out To, bool Fp8>
+void dequantise_groups(const WireFormat& format, const BlockLayout& layout,
+                       const std::uint8_t* codes, const std::uint8_t* block, void* out) {
+  using Type = typename Element<To>::Type;
+  const std::size_t scale_size = scale_bytes(format);
+  const auto group = static_cast<std::size_t>(format.group);
+  for (std::size_t g = 0; g < layout.groups; ++g) {
+    const GroupScale s = group_scale(
+        format.scale, format.bits, read_scale(block + layout.scales + g * scale_size, scale_size));
+    const __m512 scale = _mm512_set1_ps(s.scale);
+    const __m512 offset = _mm512_set1_ps(s.offset);
+    Type* to = static_cast<Type*>(out) + g * group;
+    const std::uint8_t* positions = block + layout.positions + 2 * g;
+    Type spikes[2] = {};
+    if (format.spike) {
+      std::uint16_t pair[2];
+      __builtin_memcpy(pair, block + layout.spikes + 4 * g, sizeof(pair));
+      spikes[0] = spike_value<To>(pair[0], to[positions[0]]);
+      spikes[1] = spike_value<To>(pair[1], to[positions[1]]);
+    }
+    for (std::size_t i = 0; i < group; i += 32) {
+      const std::uint8_t* from = codes + g * group + i;
+      emit<To>(to + i, decode<Fp8>(from, scale, offset), decode<Fp8>(from + 16, scale, offset));
+    }
+    if (format.spike) {
+      to[positions[0]] = spikes[0];
+      to[positions[1]] = spikes[1];
+    }
+  }
+}
+
+template <Out To>
+void dequantise_to(const WireFormat& format, const BlockLayout& layout, const std::uint8_t* codes,
+                   const std::uint8_t* block, void* out) {
+  if (format.kind == WireFormat::Kind::fp8) {
+    dequantise_groups<To, true>(format, layout, codes, block, out);
+  } else {
+    dequantise_groups<To, false>(format, layout, codes, block, out);
+  }
+}
+
+void dequantise(const WireFormat& format, const BlockLayout& layout, const std::uint8_t* codes,
+                const std::uint8_t* block, MutableValues out, bool accumulate) {
+  switch (out.type) {
+    case ValueType::fp32:
+      return accumulate ? dequantise_to<Out::fp32_sum>(format, layout, codes, block, out.data)
+                        : dequantise_to<Out::fp32>(format, layout, codes, block, out.data);
+    case ValueType::bf16:
+      return dequantise_to<Out::bf16>(format, layout, codes, block, out.data);
+    case ValueType::fp16:
+      return dequantise_to<Out::fp16>(format, layout, codes, block, out.data);
+  }
+}
+
+// ---- bit planes, 64 codes at a time
+// --------------------------------------------------------------
+
+FT_INLINE __m256i pack_four(__m512i codes) {
+  const __m512i low = _mm512_and_si512(codes, _mm512_set1_epi8(0x0f));
+  return _mm512_cvtepi16_epi8(_mm512_maddubs_epi16(low, _mm512_set1_epi16(0x1001)));
+}
+
+template <int Shift>
+FT_INLINE __m128i pack_two(__m512i codes) {
+  const __m512i part = _mm512_and_si512(_mm512_srli_epi16(codes, Shift), _mm512_set1_epi8(3));
+  const __m512i nibbles = _mm512_maddubs_epi16(part, _mm512_set1_epi16(0x0401));
+  return _mm512_cvtepi32_epi8(_mm512_madd_epi16(nibbles, _mm512_set1_epi32(0x00100001)));
+}
+
+template <int Bits>
+void pack(const std::uint8_t* codes, std::size_t n, std::uint8_t* out) {
+  constexpr PlaneSplit kSplit = plane_split(Bits);
+  std::uint8_t* four = out;
+  std::uint8_t* two = four + (kSplit.four ? n / 2 : 0);
+  std::uint8_t* one = two + (kSplit.two ? n / 4 : 0);
+  for (std::size_t i = 0; i < n; i += 64) {
+    const bool whole = n - i >= 64;  // else 32 codes are left
+    const __m512i c =
+        whole ? _mm512_loadu_si512(codes + i) : _mm512_maskz_loadu_epi8(0xffffffffU, codes + i);
+    if constexpr (kSplit.four) {
+      _mm256_mask_storeu_epi8(four + i / 2, whole ? 0xffffffffU : 0xffffU, pack_four(c));
+    }
+    if constexpr (kSplit.two) {
+      _mm_mask_storeu_epi8(two + i / 4, whole ? 0xffffU : 0xffU, pack_two<kSplit.two_shift>(c));
+    }
+    if constexpr (kSplit.one) {
+      const std::uint64_t bits =
+          _mm512_test_epi8_mask(c, _mm512_set1_epi8(static_cast<char>(1 << kSplit.one_shift)));
+      __builtin_memcpy(one + i / 8, &bits, whole ? 8 : 4);
+    }
+  }
+}
+
+FT_INLINE __m512i unpack_four(__m256i plane) {
+  const __m512i wide = _mm512_cvtepu8_epi16(plane);
+  return _mm512_and_si512(_mm512_or_si512(wide, _mm512_slli_epi16(wide, 4)),
+                          _mm512_set1_epi8(0x0f));
+}
+
+// Every quadword gets the two bytes that hold its eight codes; VBMI's multishift then picks, for
+// each byte, the eight bits that begin where its code stands.
+FT_INLINE __m512i unpack_two(__m128i plane) {
+  const __m512i spread = _mm512_permutexvar_epi8(
+      _mm512_set_epi64(0x0f0e, 0x0d0c, 0x0b0a, 0x0908, 0x0706, 0x0504, 0x0302, 0x0100),
+      _mm512_castsi128_si512(plane));
+  const __m512i starts = _mm512_set1_epi64(0x0e0c0a0806040200);
+  return _mm512_and_si512(_mm512_multishift_epi64_epi8(starts, spread), _mm512_set1_epi8(3));
+}
+
+template <int Bits>
+void unpack(const std::uint8_t* in, std::size_t n, std::uint8_t* codes) {
+  constexpr PlaneSplit kSplit = plane_split(Bits);
+  const std::uint8_t* four = in;
+  const std::uint8_t* two = four + (kSplit.four ? n / 2 : 0);
+  const std::uint8_t* one = two + (kSplit.two ? n / 4 : 0);
+  for (std::size_t i = 0; i < n; i += 64) {
+    const bool whole = n - i >= 64;
+    __m512i c = _mm512_setzero_si512();
+    if constexpr (kSplit.four) {
+      c = unpack_four(_mm256_maskz_loadu_epi8(whole ? 0xffffffffU : 0xffffU, four + i / 2));
+    }
+    if constexpr (kSplit.two) {
+      const __m512i part = unpack_two(_mm_maskz_loadu_epi8(whole ? 0xffffU : 0xffU, two + i / 4));
+      c = _mm512_or_si512(c, _mm512_slli_epi16(part, kSplit.two_shift));
+    }
+    if constexpr (kSplit.one) {
+      std::uint64_t bits = 0;
+      __builtin_memcpy(&bits, one + i / 8, whole ? 8 : 4);
+      c = _mm512_mask_add_epi8(c, bits, c,
+                               _mm512_set1_epi8(static_cast<char>(1 << kSplit.one_shift)));
+    }
+    _mm512_mask_storeu_epi8(codes + i, whole ? ~std::uint64_t{0} : 0xffffffffU, c);
+  }
+}
+
+void pack_planes(int bits, const std::uint8_t* codes, std::size_t n, std::uint8_t* out) {
+  switch (bits) {
+    case 2:
+      return pack<2>(codes, n, out);
+    case 3:
+      return pack<3>(codes, n, out);
+    case 4:
+      return pack<4>(codes, n, out);
+    case 5:
+      return pack<5>(codes, n, out);
+    case 6:
+      return pack<6>(codes, n, out);
+    default:
+      return pack<7>(codes, n, out);
+  }
+}
+
+void unpack_planes(int bits, const std::uint8_t* in, std::size_t n, std::uint8_t* codes) {
+  switch (bits) {
+    case 2:
+      return unpack<2>(in, n, codes);
+    case 3:
+      return unpack<3>(in, n, codes);
+    case 4:
+      return unpack<4>(in, n, codes);
+    case 5:
+      return unpack<5>(in, n, codes);
+    case 6:
+      return unpack<6>(in, n, codes);
+    default:
+      return unpack<7>(in, n, codes);
+  }
+}
+
+}  // namespace
+
+const TileKernels& avx512_tile_kernels() {
+  static constexpr TileKernels kKernels{
+      "avx512",   load,     store,      add,         encode_fp8,
+      decode_fp8, quantise, dequantise, pack_planes, unpack_planes,
+  };
+  return kKernels;
+}
+
+}  // namespace foretoken::kernels

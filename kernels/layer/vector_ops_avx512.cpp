@@ -1,0 +1,3 @@
+// AVX512 build of the layer loops.
+#define VECTOR_OPS_TABLE vector_ops_avx512
+#include "kernels/layer/vector_ops.inc"  // NOLINT(bugprone-suspicious-include)
