@@ -267,6 +267,7 @@ void GraphBuilder::append_attention(std::vector<Operator>& out, const BatchShape
   }
   if (batch.decode_sequences > 0) {
     op.decode = true;
+    op.chunks = batch.prefill;
     op.sequences = batch.decode_sequences;
     op.kv_tokens = windowed ? batch.decode_kv_tokens_windowed : batch.decode_kv_tokens;
     out.push_back(attention("attn_decode", std::move(op)));

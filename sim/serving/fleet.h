@@ -20,6 +20,7 @@ class Fleet final : public EventHandler, private CompletionListener {
     Router router = Router::least_loaded;
     std::int64_t max_model_len = 0;
     double warmup = 0;
+    bool timeline = false;
     HostOverlap host_overlap = HostOverlap::none;
   };
 

@@ -129,6 +129,9 @@ void Replica::finish(std::size_t slot) {
   }
   scheduler_->complete(s.plan, outcome_);
   s.busy = false;
+  if (shared_.timeline) {
+    shared_.record.kv_timeline.emplace_back(now, scheduler_->used_blocks());
+  }
   for (const RequestId id : outcome_.first_tokens) {
     emit_token(id, now);
   }

@@ -34,6 +34,7 @@ class Replica final : public EventHandler {
     const CostDraw& draw;
     std::int32_t first_scored;  // requests before this one are warm-up
     HostOverlap overlap;
+    bool timeline;  // record the KV use
   };
 
   Replica(Shared shared, int index, const SchedulerLimits& limits,

@@ -120,6 +120,7 @@ StepContext Simulation::step_context() const {
   context.cost = &cost_;
   context.topology = &topology_;
   context.collective = collective_costs(cost_);
+  read_engine_all_reduce(cost_.profile(), context);
   return context;
 }
 
@@ -139,7 +140,7 @@ SchedulerLimits Simulation::scheduler_limits() const {
   return limits;
 }
 
-RunRecord Simulation::run(const CostDraw& draw, bool exact) const {
+RunRecord Simulation::run(const CostDraw& draw, bool exact, bool timeline) const {
   const StepContext context = step_context();
   Fleet::Config config;
   config.limits = scheduler_limits();
@@ -147,6 +148,7 @@ RunRecord Simulation::run(const CostDraw& draw, bool exact) const {
       scenario_.engine.router == "round-robin" ? Router::round_robin : Router::least_loaded;
   config.max_model_len = scenario_.engine.max_model_len.value_or(scenario_.model.max_positions);
   config.warmup = scenario_.workload.warmup;
+  config.timeline = timeline;
   config.host_overlap = scenario_.engine.host_overlap;
   // Replicas whose links are alike share what their timers remember.
   std::map<std::vector<double>, std::vector<std::shared_ptr<StepTimer>>> alike;

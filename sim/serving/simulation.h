@@ -27,7 +27,8 @@ class Simulation {
   // memory, missing numbers, a trace without arrivals.
   Simulation(ScenarioSpec scenario, Topology topology, Profile profile, Workload workload);
 
-  RunRecord run(const CostDraw& draw, bool exact) const;
+  // `timeline`: also record the KV use over time.
+  RunRecord run(const CostDraw& draw, bool exact, bool timeline = false) const;
 
   const ScenarioSpec& scenario() const { return scenario_; }
   const Topology& topology() const { return topology_; }
