@@ -86,8 +86,8 @@ Time StepTimer::simulate_collective(const CollectiveOp& op) const {
   request.wire = op.wire;
   if (op.kind != CollectiveKind::send_recv) {
     request.gpus = placement_.gpus;
-    // Uncompressed all-reduces are those of the engine's library, which calibration measures as rings;
-    // a quantised one is ours and takes the best schedule.
+    // Uncompressed all-reduces are those of the engine's library, which calibration measures as
+    // rings; a quantised one is ours and takes the best schedule.
     if (op.kind == CollectiveKind::all_reduce && !op.wire.quantised()) {
       request.algorithm = Algorithm::ring;
     }
