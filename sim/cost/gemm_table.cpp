@@ -10,9 +10,9 @@ namespace foretoken {
 namespace {
 
 // Distance at which the roofline weighs as much as one neighbour.
-constexpr double kPriorDistance = 3;
+constexpr double kPriorDistance = 5;
 // A doubling of m tells less about the residual than one of n or k: it counts for this much.
-constexpr double kWeightOfM = 0.5;
+constexpr double kWeightOfM = 0.7;
 // Samples of one (n, k) are interpolated over gaps up to this many doublings of m.
 constexpr double kWidestGap = 3;
 constexpr double kRounding = 1e-9;  // of logarithms of equal numbers

@@ -21,7 +21,7 @@ namespace foretoken {
 
 class GemmTable {
  public:
-  static constexpr int kNeighbours = 6;
+  static constexpr int kNeighbours = 5;
 
   // `like` gives the formats. REQUIRES: every sample has a shape of three positive numbers and a
   // positive time.
