@@ -78,7 +78,7 @@ AttentionTable::Table AttentionTable::read(const Profile& profile, Kind kind,
     groups[{static_cast<int>(s[0]), static_cast<int>(s[1]), static_cast<int>(s[2]), s[3]}]
         .push_back(point);
   }
-  Table table{kind, format, samples.provenance, {}};
+  Table table{kind, parse_format(format, FormatRole::kv_cache), samples.provenance, {}};
   // Mixed calls have zeros on all axes; a 64-token offset keeps the first steps from zero short.
   const double offset = kind == Kind::mixed ? 64 : 0;
   for (auto& [layout, points] : groups) {
@@ -90,11 +90,37 @@ AttentionTable::Table AttentionTable::read(const Profile& profile, Kind kind,
 
 const AttentionTable::Table* AttentionTable::find(Kind kind, const Format& format) const {
   for (const Table& table : tables_) {
-    if (table.kind == kind && table.format == to_string(format)) {
+    if (table.kind == kind && table.format == format) {
       return &table;
     }
   }
   return nullptr;
+}
+
+// The entry of this layout, or the nearest one, and which of the two it is.
+std::pair<const AttentionTable::Entry*, bool> AttentionTable::nearest(const Table& table,
+                                                                      const AttentionOp& op) {
+  const Layout wanted{op.heads, op.kv_heads, op.head_dim, op.window};
+  const Entry* best = nullptr;
+  double least = 0;
+  for (const Entry& entry : table.entries) {
+    if (entry.layout == wanted) {
+      return {&entry, true};
+    }
+  }
+  for (const Entry& entry : table.entries) {
+    if (entry.layout.head_dim != op.head_dim || entry.layout.window != op.window) {
+      continue;
+    }
+    const double distance =
+        std::abs(std::log(static_cast<double>(entry.layout.heads) / op.heads)) +
+        std::abs(std::log(static_cast<double>(entry.layout.kv_heads) / op.kv_heads));
+    if (best == nullptr || distance < least) {
+      least = distance;
+      best = &entry;
+    }
+  }
+  return {best, false};
 }
 
 std::optional<AttentionTable::Price> AttentionTable::look_up(
@@ -103,26 +129,13 @@ std::optional<AttentionTable::Price> AttentionTable::look_up(
   if (table == nullptr) {
     return std::nullopt;
   }
-  const Entry* best = nullptr;
-  double least = 1e300;
-  for (const Entry& entry : table->entries) {
-    if (entry.layout.head_dim != op.head_dim || entry.layout.window != op.window) {
-      continue;
-    }
-    const double distance =
-        std::abs(std::log(static_cast<double>(entry.layout.heads) / op.heads)) +
-        std::abs(std::log(static_cast<double>(entry.layout.kv_heads) / op.kv_heads));
-    if (distance < least) {
-      least = distance;
-      best = &entry;
-    }
-  }
+  const auto [best, measured] = nearest(*table, op);
   if (best == nullptr) {
     return std::nullopt;
   }
   const SampleGrid::Prediction found = best->grid.at(where);
-  Price price{found.seconds, found.inside && least == 0, table->provenance};
-  if (least > 0) {
+  Price price{found.seconds, found.inside && measured, table->provenance};
+  if (!measured) {
     price.seconds *= kind == Kind::decode ? static_cast<double>(op.kv_heads) / best->layout.kv_heads
                                           : static_cast<double>(op.heads) / best->layout.heads;
     price.provenance = weakest(price.provenance, Provenance::derived);

@@ -11,6 +11,7 @@
 #include <array>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "sim/cost/sample_grid.h"
@@ -45,7 +46,7 @@ class AttentionTable {
   };
   struct Table {
     Kind kind;
-    std::string format;
+    Format format;
     Provenance provenance;
     std::vector<Entry> entries;
   };
@@ -53,6 +54,7 @@ class AttentionTable {
 
   static Table read(const Profile& profile, Kind kind, const std::string& format,
                     const SampleTable& samples);
+  static std::pair<const Entry*, bool> nearest(const Table& table, const AttentionOp& op);
   const Table* find(Kind kind, const Format& format) const;
   std::optional<Price> look_up(Kind kind, const AttentionOp& op,
                                const std::array<double, SampleGrid::kMaxAxes>& where) const;

@@ -106,21 +106,28 @@ Profile with_host_times(Profile profile, const EngineSpec& engine) {
 }
 
 Simulation::Simulation(ScenarioSpec scenario, Topology topology, Profile profile, Workload workload)
+    : Simulation(scenario, std::move(topology),
+                 std::make_shared<const CostModel>(
+                     with_host_times(std::move(profile), scenario.engine)),
+                 std::move(workload)) {}
+
+Simulation::Simulation(ScenarioSpec scenario, Topology topology,
+                       std::shared_ptr<const CostModel> cost, Workload workload)
     : scenario_(std::move(scenario)),
       topology_(std::move(topology)),
-      cost_(with_host_times(std::move(profile), scenario_.engine)),
+      cost_(std::move(cost)),
       builder_(scenario_.model, scenario_.precision, scenario_.parallel, scenario_.model_mark),
       placements_(place(scenario_.parallel, scenario_.placement, topology_)),
-      memory_(plan_memory(builder_, cost_.profile(), scenario_)),
+      memory_(plan_memory(builder_, cost_->profile(), scenario_)),
       workload_(std::move(workload)) {}
 
 StepContext Simulation::step_context() const {
   StepContext context;
   context.builder = &builder_;
-  context.cost = &cost_;
+  context.cost = cost_.get();
   context.topology = &topology_;
-  context.collective = collective_costs(cost_);
-  read_engine_all_reduce(cost_.profile(), context);
+  context.collective = collective_costs(*cost_);
+  read_engine_all_reduce(cost_->profile(), context);
   return context;
 }
 
@@ -162,7 +169,7 @@ RunRecord Simulation::run(const CostDraw& draw, bool exact, bool timeline) const
     }
     config.stages.push_back(stages);
   }
-  return Fleet(config, workload_, cost_, draw).run();
+  return Fleet(config, workload_, *cost_, draw).run();
 }
 
 Result simulate(const Simulation& simulation, const RunOptions& options) {
