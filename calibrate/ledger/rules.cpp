@@ -96,13 +96,16 @@ LengthSpec::Side length(std::int64_t nominal, double least_share) {
   return side;
 }
 
-// Serving harness: clients in a closed loop that start together, lengths of 0.8 to 1 x nominal, six
-// requests a client, 10 ms of client jitter (shared accuracy study, "Load generator decides TTFT").
+// Serving harness: clients in a closed loop that start together, six requests a client, 10 ms of
+// client jitter. The load generator of 2026-04-06 draws lengths of 0.8 to 1 x nominal, the older
+// ones send them as stated: with a spread, SGLang's requests would not lock into the waves its
+// results show.
 WorkloadSpec make_workload_spec(const LedgerRow& row) {
   WorkloadSpec workload;
   const bool serving = row.harness == Harness::serving;
-  workload.lengths.input = length(row.input, serving ? 0.8 : 1);
-  workload.lengths.output = length(row.output, serving ? 0.8 : 1);
+  const double least = serving && newer_load_generator(row) ? 0.8 : 1;
+  workload.lengths.input = length(row.input, least);
+  workload.lengths.output = length(row.output, least);
   workload.lengths.kind = workload.lengths.input.kind;
   if (serving) {
     workload.arrivals.kind = ArrivalSpec::Kind::closed_loop;
