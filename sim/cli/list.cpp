@@ -11,6 +11,7 @@
 #include "sim/config/paths.h"
 #include "sim/config/profile_reader.h"
 #include "sim/config/scenario_reader.h"
+#include "sim/network/algorithms/algorithm.h"
 #include "sim/topology/describe.h"
 
 namespace foretoken::cli {
@@ -70,10 +71,9 @@ void list_schedulers() {
 }
 
 void list_collectives() {
-  fmt::print(
-      "ring       all_reduce, all_gather, reduce_scatter: 2(N-1) or N-1 steps\n"
-      "two_step   all_reduce: all-to-all of quantised slices, local sum, quantised all-gather\n"
-      "direct     send_recv, all_to_all: one step\n");
+  for (const CollectiveAlgorithm& algorithm : collective_algorithms()) {
+    fmt::print("{:<13} {}\n", algorithm.name, algorithm.formula);
+  }
 }
 
 void list_formats() {

@@ -4,6 +4,7 @@
 
 #include "sim/core/error.h"
 #include "sim/core/random.h"
+#include "sim/cost/codec_cost.h"
 #include "sim/cost/collective_constants.h"
 
 namespace foretoken {
@@ -46,6 +47,9 @@ CollectiveCosts collective_costs(const Profile& profile) {
   for (const auto& [link_class, numbers] : constants.per_class) {
     costs.per_class[link_class] = {numbers.efficiency, time_from_seconds(numbers.step_latency)};
   }
+  costs.codec = [codec = CodecCost(profile)](std::int64_t values, const Format& wire) {
+    return time_from_seconds(codec.seconds(values, wire));
+  };
   costs.provenance = constants.provenance;
   costs.sd_family = constants.sd_family;
   return costs;
