@@ -158,9 +158,17 @@ int run_calibrate(const CalibrateOptions& options, std::ostream& out, std::ostre
   result.profile.name = target.stem().string();
   save_profile_atomically(result.profile, options.out);
   out << fmt::format("{}\n\n{}\n", machine.fingerprint(), describe(result.families));
-  if (measured.repeatability > 0.03) {
-    out << fmt::format("The machine was not quiet: one kernel moved by {:.0f} % during the run.\n",
-                       200 * measured.repeatability);
+  if (measured.noisy_samples + measured.dropped_samples > 0) {
+    out << fmt::format(
+        "Something else slowed the core down during {} of {} samples: {} left out, {} "
+        "kept for want of better.\n",
+        measured.noisy_samples + measured.dropped_samples, measured.total_samples,
+        measured.dropped_samples, measured.noisy_samples);
+  }
+  if (measured.skipped_samples > 0) {
+    out << fmt::format(
+        "{} samples were not measured: time was up. Without --quick there is more.\n",
+        measured.skipped_samples);
   }
   if (machine.cores.size() < 2) {
     out << "One core only: all-reduce and host times are not measured.\n";

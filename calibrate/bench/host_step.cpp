@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "calibrate/bench/machine.h"
+#include "sim/core/error.h"
 
 namespace foretoken::calibrate {
 namespace {
@@ -92,31 +93,27 @@ const std::vector<std::int32_t>& HostBatch::build(int prefill) {
   return inputs_;
 }
 
-std::vector<HostTiming> time_host_steps(int engine_core, int device_core, double seconds) {
+std::vector<HostCase> host_cases() {
+  return {{1, 0}, {4, 0}, {16, 0}, {64, 0}, {128, 0}, {1, 512}, {16, 512}, {64, 512}};
+}
+
+Timing time_host_step(int engine_core, int device_core, const HostCase& host, double seconds) {
   cpu_set_t before;
   CPU_ZERO(&before);
   sched_getaffinity(0, sizeof before, &before);
   pin_to_core(engine_core);
   StepWorker worker(device_core);
-  std::vector<HostTiming> samples;
-  const std::vector<std::pair<int, int>> cases{{1, 0},   {4, 0},   {16, 0},   {64, 0},
-                                               {128, 0}, {1, 512}, {16, 512}, {64, 512}};
-  for (const auto& [sequences, prefill] : cases) {
-    HostBatch batch(sequences);
-    TimingLimits limits;
-    limits.seconds = seconds / static_cast<double>(cases.size());
-    limits.most_samples = 2000;
-    limits.shortest_sample = 0;  // one step a sample: the hand-over is what takes the time
-    std::int64_t sum = 0;
-    samples.push_back({sequences, prefill,
-                       time_calls([&](int) { sum += worker.step(batch.build(prefill)); }, limits)});
-    // The worker's answers must be what it was sent; keeps the work from being optimised away, too.
-    if (sum < 0) {
-      samples.back().timing.samples = 0;
-    }
-  }
+  HostBatch batch(host.sequences);
+  TimingLimits limits;
+  limits.seconds = seconds;
+  limits.most_samples = 2000;
+  limits.shortest_sample = 0;  // one step a sample: the hand-over is what takes the time
+  std::int64_t sum = 0;
+  const Timing timing =
+      time_calls([&](int) { sum += worker.step(batch.build(host.prefill)); }, limits);
+  FT_CHECK(sum > 0, "the device thread saw no inputs");
   sched_setaffinity(0, sizeof before, &before);
-  return samples;
+  return timing;
 }
 
 }  // namespace foretoken::calibrate

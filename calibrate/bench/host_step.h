@@ -50,11 +50,11 @@ class HostBatch {
   std::vector<std::int32_t> free_blocks_, prompt_, inputs_;
 };
 
-struct HostTiming {
+struct HostCase {
   int sequences = 0;
   int prefill = 0;  // tokens
-  Timing timing;
 };
-std::vector<HostTiming> time_host_steps(int engine_core, int device_core, double seconds);
+std::vector<HostCase> host_cases();
+Timing time_host_step(int engine_core, int device_core, const HostCase& host, double seconds);
 
 }  // namespace foretoken::calibrate

@@ -45,7 +45,11 @@ struct CpuMeasurements {
   double read_bandwidth_of_two =
       0;                      // bytes/s of each of two cores reading together; 0: not measured
   double copy_bandwidth = 0;  // bytes/s read plus written, one core alone
-  double repeatability = 0;   // sd of the logarithm of a repeated kernel over the run
+  double repeatability = 0;  // sd of the logarithm of a repeated kernel while the machine was quiet
+  int total_samples = 0;
+  int dropped_samples = 0;  // taken while that kernel was slow, not quieter on repetition: left out
+  int skipped_samples = 0;  // not measured: time was up
+  int noisy_samples = 0;    // likewise, but kept for want of better
   std::map<std::string, std::vector<Sample>> gemm;  // by format name: "bf16", "w8a8"
   std::vector<AttentionSample> prefill, decode;
   std::vector<ElementwiseSample> elementwise;

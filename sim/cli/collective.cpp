@@ -324,7 +324,8 @@ std::string to_csv(const std::vector<Row>& rows, int ranks) {
 int run_collective(const CollectiveOptions& options) {
   const Topology topology = load_topology(options.topology);
   const Profile profile = load_device_profile(options.profiles, topology.spec());
-  const CollectiveCosts costs = collective_costs(profile);
+  const CostModel cost(profile);
+  const CollectiveCosts costs = collective_costs(cost);
   const std::vector<Row> rows = simulate_rows(options, topology, costs);
   const auto ranks = static_cast<int>(read_gpus(options, topology).size());
   if (options.json != "-" && options.csv != "-") {

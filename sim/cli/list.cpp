@@ -87,12 +87,16 @@ void list_formats() {
 
 struct ListKind {
   std::string_view name;
+  std::string_view meaning;
   void (*print)();
 };
 constexpr std::array kKinds{
-    ListKind{"models", list_models},           ListKind{"topologies", list_topologies},
-    ListKind{"profiles", list_profiles},       ListKind{"schedulers", list_schedulers},
-    ListKind{"collectives", list_collectives}, ListKind{"formats", list_formats}};
+    ListKind{"models", "Shipped model descriptions", list_models},
+    ListKind{"topologies", "Shipped clusters", list_topologies},
+    ListKind{"profiles", "Shipped profiles and what each number rests on", list_profiles},
+    ListKind{"schedulers", "Engine presets", list_schedulers},
+    ListKind{"collectives", "Algorithms of collectives", list_collectives},
+    ListKind{"formats", "Number formats and where each may stand", list_formats}};
 
 struct TopologyOptions {
   std::string name, dot;
@@ -115,12 +119,13 @@ void add_list(CLI::App& app, Action& action) {
   auto* command = app.add_subcommand("list", "What this program knows");
   command->require_subcommand(1);
   for (const ListKind& kind : kKinds) {
-    command->add_subcommand(std::string(kind.name), "")->callback([&action, print = kind.print] {
-      action = [print] {
-        print();
-        return 0;
-      };
-    });
+    command->add_subcommand(std::string(kind.name), std::string(kind.meaning))
+        ->callback([&action, print = kind.print] {
+          action = [print] {
+            print();
+            return 0;
+          };
+        });
   }
 }
 

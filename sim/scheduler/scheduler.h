@@ -43,7 +43,7 @@ struct StepPlan {
 struct StepOutcome {
   std::vector<RequestId> first_tokens;  // prompt done: first output token of the request, or the
                                         // next one after a recomputation
-  std::vector<RequestId> finished;  // these emitted their last token
+  std::vector<RequestId> finished;      // these emitted their last token
   void clear();
 };
 

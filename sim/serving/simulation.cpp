@@ -126,7 +126,7 @@ StepContext Simulation::step_context() const {
   context.builder = &builder_;
   context.cost = &cost_;
   context.topology = &topology_;
-  context.collective = collective_costs(cost_.profile());
+  context.collective = collective_costs(cost_);
   return context;
 }
 

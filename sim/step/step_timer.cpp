@@ -4,8 +4,8 @@
 
 #include "sim/core/error.h"
 #include "sim/core/random.h"
-#include "sim/cost/codec_cost.h"
 #include "sim/cost/collective_constants.h"
+#include "sim/step/codec_price.h"
 
 namespace foretoken {
 namespace {
@@ -39,16 +39,16 @@ BatchShape of_rows(std::int64_t rows) {
 
 }  // namespace
 
-CollectiveCosts collective_costs(const Profile& profile) {
-  const CollectiveConstants constants = collective_constants(profile);
+CollectiveCosts collective_costs(const CostModel& cost) {
+  const CollectiveConstants constants = collective_constants(cost.profile());
   CollectiveCosts costs;
   costs.t0 = time_from_seconds(constants.t0);
   costs.step_latency = time_from_seconds(constants.step_latency);
   for (const auto& [link_class, numbers] : constants.per_class) {
     costs.per_class[link_class] = {numbers.efficiency, time_from_seconds(numbers.step_latency)};
   }
-  costs.codec = [codec = CodecCost(profile)](std::int64_t values, const Format& wire) {
-    return time_from_seconds(codec.seconds(values, wire));
+  costs.codec = [&cost](std::int64_t values, const Format& wire) {
+    return time_from_seconds(codec_price(cost, values, wire).seconds);
   };
   costs.provenance = constants.provenance;
   costs.sd_family = constants.sd_family;
@@ -86,6 +86,11 @@ Time StepTimer::simulate_collective(const CollectiveOp& op) const {
   request.wire = op.wire;
   if (op.kind != CollectiveKind::send_recv) {
     request.gpus = placement_.gpus;
+    // Uncompressed all-reduces are those of the engine's library, which calibration measures as
+    // rings; a quantised one is ours and takes the best schedule.
+    if (op.kind == CollectiveKind::all_reduce && !op.wire.quantised()) {
+      request.algorithm = Algorithm::ring;
+    }
     return simulate_alone(*context_.topology, context_.collective, request).total;
   }
   // Each rank sends its share to its counterpart of the next stage; the slowest pair counts.
@@ -116,6 +121,10 @@ StepTime StepTimer::collective_time(const CollectiveOp& op) {
   estimate.sd_family = context_.collective.sd_family;
   estimate.family_key = hash_text("collective");
   estimate.provenance = context_.collective.provenance;
+  if (op.wire.quantised()) {
+    estimate.provenance =
+        weakest(estimate.provenance, codec_price(*context_.cost, op.values, op.wire).provenance);
+  }
   StepTime time;
   const Time drawn = draw_.is_point() ? alone : draw_.duration(estimate);
   time.share.add(op.kind == CollectiveKind::send_recv ? OpFamily::send_recv : OpFamily::collective,

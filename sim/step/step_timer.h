@@ -44,8 +44,9 @@ struct StepContext {
   CollectiveCosts collective;
 };
 
-// The constants of collectives, from the profile: fixed times, efficiency per link class.
-CollectiveCosts collective_costs(const Profile& profile);
+// The constants of collectives, from the profile: fixed times, efficiency per link class, codec.
+// The result refers to `cost`, which must outlive it.
+CollectiveCosts collective_costs(const CostModel& cost);
 
 class StepTimer {
  public:
