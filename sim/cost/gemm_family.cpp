@@ -152,7 +152,9 @@ Estimate GemmFamily::price(const GemmOp& op) const {
       neighbourhoods_->get(exact_key, shape_key, [&] { return table_->neighbourhood(op.n, op.k); });
   const GemmTable::Prediction prediction = table_->predict(neighbourhood, op.m);
   estimate.seconds *= std::exp(prediction.log_residual);
-  estimate.sd_shape = std::hypot(sd_shape_, sd_distance_ * prediction.distance);
+  // The effect of a shape is known once the shape has been sampled.
+  estimate.sd_shape =
+      std::hypot(prediction.sampled ? 0 : sd_shape_, sd_distance_ * prediction.distance);
   estimate.extrapolated = !prediction.inside;
   // Between samples the roofline is no more than the curve of interpolation; beyond them it
   // carries.
