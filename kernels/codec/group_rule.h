@@ -16,19 +16,11 @@
 #include "kernels/base/force_inline.h"
 #include "kernels/codec/wire_format.h"
 
-#if defined(__CUDACC__)
-#define FT_HOST_DEVICE __host__ __device__ __forceinline__
-#else
-#define FT_HOST_DEVICE FT_INLINE
-#endif
-
 namespace foretoken::kernels {
 
-FT_HOST_DEVICE std::uint32_t float_bits(float value) {
-  return __builtin_bit_cast(std::uint32_t, value);
-}
+FT_INLINE std::uint32_t float_bits(float value) { return __builtin_bit_cast(std::uint32_t, value); }
 
-FT_HOST_DEVICE float bits_float(std::uint32_t bits) { return __builtin_bit_cast(float, bits); }
+FT_INLINE float bits_float(std::uint32_t bits) { return __builtin_bit_cast(float, bits); }
 
 inline constexpr std::uint32_t kQuietNan = 0x7fc00000U;
 inline constexpr std::uint32_t kFp16Nan = 0x7e00U;
@@ -61,12 +53,10 @@ struct GroupRange {
   bool finite = true;
 };
 
-FT_HOST_DEVICE bool is_finite(float value) {
-  return (float_bits(value) & 0x7fffffffU) < 0x7f800000U;
-}
+FT_INLINE bool is_finite(float value) { return (float_bits(value) & 0x7fffffffU) < 0x7f800000U; }
 
 // Nearest bf16, but the largest finite one instead of infinity.
-FT_HOST_DEVICE std::uint16_t saturated_bf16(float value) {
+FT_INLINE std::uint16_t saturated_bf16(float value) {
   const std::uint32_t u = float_bits(value);
   const std::uint32_t rounded = u + 0x7fffU + ((u >> 16) & 1U);
   const bool overflow = (rounded & 0x7fffffffU) >= 0x7f800000U;
@@ -74,7 +64,7 @@ FT_HOST_DEVICE std::uint16_t saturated_bf16(float value) {
 }
 
 // The largest bf16 at or below `value`, kept finite.
-FT_HOST_DEVICE std::uint32_t bf16_at_or_below(float value) {
+FT_INLINE std::uint32_t bf16_at_or_below(float value) {
   const std::uint32_t u = float_bits(value);
   if ((u & 0x80000000U) == 0) {
     return u & 0xffff0000U;
@@ -84,7 +74,7 @@ FT_HOST_DEVICE std::uint32_t bf16_at_or_below(float value) {
 }
 
 // The least fp16 at or above `value` >= 0, kept finite.
-FT_HOST_DEVICE std::uint32_t fp16_at_or_above(float value) {
+FT_INLINE std::uint32_t fp16_at_or_above(float value) {
   if (value >= 65504.0F) {
     return 0x7bffU;
   }
@@ -96,7 +86,7 @@ FT_HOST_DEVICE std::uint32_t fp16_at_or_above(float value) {
   return (float_bits(value) - 0x38000000U + 0x1fffU) >> 13;
 }
 
-FT_HOST_DEVICE float fp16_to_float(std::uint32_t half) {  // non-negative and not infinite
+FT_INLINE float fp16_to_float(std::uint32_t half) {  // non-negative and not infinite
   if (half >= 0x7c00U) {
     return bits_float(kQuietNan);
   }
@@ -104,18 +94,21 @@ FT_HOST_DEVICE float fp16_to_float(std::uint32_t half) {  // non-negative and no
 }
 
 // log8 scales are 2^(e/8). The mantissas of 2^(k/8), rounded up to 12 significant bits.
-FT_HOST_DEVICE std::uint32_t log8_mantissa(std::uint32_t k) {
-  constexpr std::uint32_t kTable[8] = {0, 186, 388, 608, 849, 1111, 1397, 1709};
-  return kTable[k] << 12;
+// Four to a word, so that a GPU needs no table in memory.
+FT_INLINE std::uint32_t log8_mantissa(std::uint32_t k) {
+  constexpr std::uint64_t kFirst = 0 | (186ULL << 16) | (388ULL << 32) | (608ULL << 48);
+  constexpr std::uint64_t kLast = 849ULL | (1111ULL << 16) | (1397ULL << 32) | (1709ULL << 48);
+  const std::uint64_t word = k < 4 ? kFirst : kLast;
+  return static_cast<std::uint32_t>((word >> (16 * (k & 3U))) & 0xffffU) << 12;
 }
 
-FT_HOST_DEVICE float log8_scale(std::int32_t e) {  // e in -127..127
+FT_INLINE float log8_scale(std::int32_t e) {  // e in -127..127
   const auto exponent = static_cast<std::uint32_t>(127 + (e >> 3));
   return bits_float((exponent << 23) | log8_mantissa(static_cast<std::uint32_t>(e) & 7U));
 }
 
 // The least e with log8_scale(e) >= s, at most 127; -128 stands for "too small to matter".
-FT_HOST_DEVICE std::int32_t log8_exponent(float s) {
+FT_INLINE std::int32_t log8_exponent(float s) {
   if (s < 0x1p-16F) {
     return -128;
   }
@@ -128,10 +121,10 @@ FT_HOST_DEVICE std::int32_t log8_exponent(float s) {
   return e > 127 ? 127 : e;
 }
 
-FT_HOST_DEVICE float least(float a, float b) { return a < b ? a : b; }
-FT_HOST_DEVICE float greatest(float a, float b) { return a > b ? a : b; }
+FT_INLINE float least(float a, float b) { return a < b ? a : b; }
+FT_INLINE float greatest(float a, float b) { return a > b ? a : b; }
 
-FT_HOST_DEVICE GroupRule affine_rule(GroupRange range, int bits) {
+FT_INLINE GroupRule affine_rule(GroupRange range, int bits) {
   const auto levels = static_cast<float>((1 << bits) - 1);
   const std::uint32_t zero_bits = bf16_at_or_below(range.low + 0.0F);  // + 0 turns -0 into 0
   const float zero = bits_float(zero_bits);
@@ -149,7 +142,7 @@ FT_HOST_DEVICE GroupRule affine_rule(GroupRange range, int bits) {
   return {zero, inverse, 0, levels, 0, (scale_bits >> 16) | zero_bits, false};
 }
 
-FT_HOST_DEVICE GroupRule symmetric_rule(GroupRange range, int bits) {
+FT_INLINE GroupRule symmetric_rule(GroupRange range, int bits) {
   const std::int32_t half = 1 << (bits - 1);
   const auto top = static_cast<float>(half - 1);
   if (!range.finite) {
@@ -161,7 +154,7 @@ FT_HOST_DEVICE GroupRule symmetric_rule(GroupRange range, int bits) {
   return {0, inverse, -top, top, half, scale_bits, false};
 }
 
-FT_HOST_DEVICE GroupRule log8_rule(GroupRange range, int bits) {
+FT_INLINE GroupRule log8_rule(GroupRange range, int bits) {
   const auto levels = static_cast<float>((1 << bits) - 1);
   const float low = least(range.low, 0.0F);
   const float span = greatest(range.high, 0.0F) - low;
@@ -182,7 +175,7 @@ FT_HOST_DEVICE GroupRule log8_rule(GroupRange range, int bits) {
 }
 
 // fp8 codes are e4m3(x * inverse); only `inverse` and `metadata` matter.
-FT_HOST_DEVICE GroupRule fp8_rule(GroupRange range) {
+FT_INLINE GroupRule fp8_rule(GroupRange range) {
   if (!range.finite) {
     return {0, 0, 0, 0, 0, kQuietNan, true};
   }
@@ -193,7 +186,7 @@ FT_HOST_DEVICE GroupRule fp8_rule(GroupRange range) {
   return {0, 1.0F / scale, 0, 0, 0, float_bits(scale), false};
 }
 
-FT_HOST_DEVICE GroupRule group_rule(WireFormat::Scale kind, int bits, GroupRange range) {
+FT_INLINE GroupRule group_rule(WireFormat::Scale kind, int bits, GroupRange range) {
   switch (kind) {
     case WireFormat::Scale::affine:
       return affine_rule(range, bits);
@@ -206,7 +199,7 @@ FT_HOST_DEVICE GroupRule group_rule(WireFormat::Scale kind, int bits, GroupRange
   }
 }
 
-FT_HOST_DEVICE GroupScale group_scale(WireFormat::Scale kind, int bits, std::uint32_t metadata) {
+FT_INLINE GroupScale group_scale(WireFormat::Scale kind, int bits, std::uint32_t metadata) {
   switch (kind) {
     case WireFormat::Scale::affine:
       return {bits_float(metadata << 16), bits_float(metadata & 0xffff0000U)};

@@ -12,7 +12,8 @@
 //   repeating the last value. Groups are cut into blocks of 1,024 values (the last may be shorter,
 //   a whole number of groups). Every block is self-contained, and full blocks are a multiple of 16
 //   bytes, so that 16-byte accesses stay aligned. A block of g groups holds, in this order:
-//     1. the bit planes of its codes (a spike's own code is 0), widest first: 8 = 8, 7 = 4+2+1, 6 = 4+2, 5 = 4+1, 4 = 4,
+//     1. the bit planes of its codes (a spike's own code is 0), widest first: 8 = 8, 7 = 4+2+1, 6 =
+//     4+2, 5 = 4+1, 4 = 4,
 //        3 = 2+1, 2 = 2 bits. Each plane is contiguous; value i stands at bits i*w of its plane,
 //        lowest first; the widest plane holds the lowest bits of the code. fp8 codes are one byte;
 //     2. per group its scale: affine bf16 scale, bf16 zero point; sym fp16 scale; log8 int8
