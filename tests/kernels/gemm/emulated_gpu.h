@@ -47,11 +47,22 @@ class EmulatedLane {
   void store_shared(int offset, T value) {
     std::memcpy(shared(offset, sizeof(T)), &value, sizeof(T));
   }
-  void load_matrices(int offset, std::uint32_t (&r)[4]);
+  void load_matrices(int offset, std::uint32_t (&r)[4]) { load_matrices(offset, r, false); }
+  void load_matrices_transposed(int offset, std::uint32_t (&r)[4]) {
+    load_matrices(offset, r, true);
+  }
+  float shuffle_xor(float value, int mask);
   void multiply_s8(std::int32_t (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
                    std::uint32_t b1);
-  void multiply_bf16(std::int32_t (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
+  void multiply_bf16(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
                      std::uint32_t b1);
+  void multiply_bf16(std::int32_t (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
+                     std::uint32_t b1) {
+    float sums[4];
+    std::memcpy(sums, c, sizeof(sums));
+    multiply_bf16(sums, a, b0, b1);
+    std::memcpy(c, sums, sizeof(sums));
+  }
   std::uint32_t nibbles_to_bf16(std::uint32_t word) const;
 
  private:
@@ -65,6 +76,7 @@ class EmulatedLane {
   };
 
   std::uint8_t* shared(int offset, std::size_t bytes) const;
+  void load_matrices(int offset, std::uint32_t (&r)[4], bool transposed);
   Exchange& exchange(const std::uint32_t (&words)[6]);
   void land(int in_flight);
 
@@ -233,7 +245,7 @@ inline EmulatedLane::Exchange& EmulatedLane::exchange(const std::uint32_t (&word
   return slot;
 }
 
-inline void EmulatedLane::load_matrices(int offset, std::uint32_t (&r)[4]) {
+inline void EmulatedLane::load_matrices(int offset, std::uint32_t (&r)[4], bool transposed) {
   const Exchange& all = exchange({static_cast<std::uint32_t>(offset), 0, 0, 0, 0, 0});
   const int lane = thread_ % 32;
   for (int matrix = 0; matrix < 4; ++matrix) {
@@ -244,9 +256,18 @@ inline void EmulatedLane::load_matrices(int offset, std::uint32_t (&r)[4]) {
     if (groups_of_banks != 0xff) {
       throw std::logic_error("bank conflict in ldmatrix");
     }
-    const auto row = static_cast<int>(all.words[matrix * 8 + lane / 4][0]);
-    shared(row, 16);
-    r[matrix] = load_shared<std::uint32_t>(row + lane % 4 * 4);
+    const auto row = [&](int index) {
+      const auto offset_of_row = static_cast<int>(all.words[matrix * 8 + index][0]);
+      shared(offset_of_row, 16);
+      return offset_of_row;
+    };
+    if (transposed) {  // elements [2 (lane % 4)][lane / 4] and the next row's
+      const auto low = load_shared<std::uint16_t>(row(lane % 4 * 2) + lane / 4 * 2);
+      const auto high = load_shared<std::uint16_t>(row(lane % 4 * 2 + 1) + lane / 4 * 2);
+      r[matrix] = static_cast<std::uint32_t>(high) << 16 | low;
+    } else {
+      r[matrix] = load_shared<std::uint32_t>(row(lane / 4) + lane % 4 * 4);
+    }
   }
 }
 
@@ -270,7 +291,7 @@ inline void EmulatedLane::multiply_s8(std::int32_t (&c)[4], const std::uint32_t 
   }
 }
 
-inline void EmulatedLane::multiply_bf16(std::int32_t (&c)[4], const std::uint32_t (&a)[4],
+inline void EmulatedLane::multiply_bf16(float (&c)[4], const std::uint32_t (&a)[4],
                                         std::uint32_t b0, std::uint32_t b1) {
   const Exchange& all = exchange({a[0], a[1], a[2], a[3], b0, b1});
   const int lane = thread_ % 32;
@@ -279,15 +300,20 @@ inline void EmulatedLane::multiply_bf16(std::int32_t (&c)[4], const std::uint32_
   };
   for (int i = 0; i < 4; ++i) {
     const int column = lane % 4 * 2 + i % 2, half = i / 2;
-    float sum;
-    std::memcpy(&sum, &c[i], 4);
     for (int k = 0; k < 16; ++k) {
       const int pair = k % 8 / 2;
-      sum += value(lane / 4 * 4 + pair, half + k / 8 * 2, k % 2) *
-             value(column * 4 + pair, 4 + k / 8, k % 2);
+      c[i] += value(lane / 4 * 4 + pair, half + k / 8 * 2, k % 2) *
+              value(column * 4 + pair, 4 + k / 8, k % 2);
     }
-    std::memcpy(&c[i], &sum, 4);
   }
+}
+
+inline float EmulatedLane::shuffle_xor(float value, int mask) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &value, 4);
+  const Exchange& all = exchange({bits, 0, 0, 0, 0, 0});
+  std::memcpy(&value, &all.words[(thread_ % 32) ^ mask][0], 4);
+  return value;
 }
 
 inline std::uint32_t EmulatedLane::nibbles_to_bf16(std::uint32_t word) const {
