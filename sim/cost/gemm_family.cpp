@@ -174,7 +174,9 @@ Estimate GemmFamily::price(const GemmOp& op) const {
     estimate.seconds = std::max(estimate.seconds - quantise_->at({m, k, 0, 0}).seconds,
                                 gemm_bytes(op) / roofline_.bandwidth);
   }
-  estimate.sd_shape = std::hypot(sd_shape_, sd_distance_ * prediction.distance);
+  // The effect of a shape is known once the shape has been sampled.
+  estimate.sd_shape =
+      std::hypot(prediction.sampled ? 0 : sd_shape_, sd_distance_ * prediction.distance);
   estimate.extrapolated = !prediction.inside;
   // Between samples the roofline is no more than the curve of interpolation; beyond them it
   // carries.
