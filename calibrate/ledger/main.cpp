@@ -19,7 +19,7 @@ namespace {
 
 struct Options {
   std::string folder, out, csv, only;
-  int replications = 6;
+  int replications = 4;
   int threads = 0;
 };
 

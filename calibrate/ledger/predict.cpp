@@ -73,7 +73,7 @@ void shorten(const LedgerRow& row, ScenarioSpec& scenario, std::int64_t at_once)
   if (row.harness == Harness::serving) {
     workload.requests = 2 * row.concurrency;
   } else if (row.harness == Harness::offline) {
-    workload.requests = std::min(row.requests, kWaves * at_once / 2);
+    workload.requests = std::min(row.requests, at_once);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <map>
@@ -115,6 +116,53 @@ std::string pair_of(const LedgerRow& row) {
   return find_model(row.model) + " on " + find_gpu(row.gpu)->name;
 }
 
+// What the project asks of the dense rows.
+struct Target {
+  std::string_view name;
+  double median, p90;  // percent; 0: none asked
+  bool (*applies)(const Error& error);
+};
+constexpr std::array kTargets{
+    Target{"serving, time per token", 6, 16, [](const Error& e) { return e.metric == "tpot_ms"; }},
+    Target{"serving, TTFT", 14, 40, [](const Error& e) { return e.metric == "ttft_ms"; }},
+    Target{"maximum load, TensorRT-LLM 0.20 and later, one stage", 6, 0,
+           [](const Error& e) {
+             return e.metric == "output_tok_s" && e.scored->row.version != "0.14" &&
+                    e.scored->row.pipeline == 1;
+           }},
+    Target{"maximum load, TensorRT-LLM 0.14", 10, 0,
+           [](const Error& e) {
+             return e.metric == "output_tok_s" && e.scored->row.version == "0.14";
+           }},
+    Target{"maximum load, pipelines", 15, 0, [](const Error& e) {
+             return e.metric == "output_tok_s" && e.scored->row.pipeline > 1;
+           }}};
+
+std::string against_targets(const std::vector<Error>& errors) {
+  std::string text =
+      "\n## Against the targets\n\n| rows | median | asked | p90 | asked | "
+      "|\n|---|---:|---:|---:|---:|"
+      "---|\n";
+  for (const Target& target : kTargets) {
+    std::vector<double> absolute;
+    for (const Error& error : errors) {
+      if (target.applies(error)) {
+        absolute.push_back(100 * std::abs(error.relative()));
+      }
+    }
+    if (absolute.empty()) {
+      continue;
+    }
+    const double median = quantile(absolute, 50), p90 = quantile(absolute, 90);
+    const bool met = median <= target.median && (target.p90 == 0 || p90 <= target.p90);
+    text += fmt::format("| {} | {:.1f} % | {:.0f} % | {:.1f} % | {} | {} |\n", target.name, median,
+                        target.median, p90,
+                        target.p90 > 0 ? fmt::format("{:.0f} %", target.p90) : std::string(),
+                        met ? "met" : "missed");
+  }
+  return text;
+}
+
 std::string exclusions(const std::vector<ScoredRow>& rows) {
   std::map<std::string, int> counts;
   int scored = 0;
@@ -149,6 +197,7 @@ std::string ledger_markdown(const std::vector<ScoredRow>& rows) {
       "osl_dependent count for the time per token, not for TTFT. Rules and constants: "
       "calibrate/ledger/rules.cpp.\n\n";
   text += exclusions(rows);
+  text += against_targets(errors);
   text += table("By metric", errors, harness_metric);
   text += table("By engine", errors, [](const Error& e) {
     const LedgerRow& row = e.scored->row;

@@ -237,11 +237,7 @@ EngineConstants engine_constants(const LedgerRow& row) {
   if (row.harness == Harness::fixed_batch) {  // C++ runtime, 2024
     return {"trtllm", host(800, 11, 0, 0), HostOverlap::none};
   }
-  if (row.version == "0.14") {  // C++ runtime
-    return {"trtllm", host(1800, 18, 0, 0), HostOverlap::none};
-  }
-  // The overlapped scheduler of the PyTorch runtime hides the host behind decode steps.
-  return {"trtllm", host(2000, 11, 0, 0), HostOverlap::decode};
+  return {"trtllm", host(2000, 11, 0, 0), HostOverlap::none};
 }
 
 TableKey table_key(const LedgerRow& row) {

@@ -1,0 +1,114 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <functional>
+#include <map>
+
+#include "calibrate/ledger/predict.h"
+#include "calibrate/ledger/row.h"
+#include "calibrate/ledger/rules.h"
+#include "calibrate/ledger/tables.h"
+
+namespace foretoken::calibrate {
+namespace {
+
+const std::string kReference = "../shared/reference";
+
+LedgerRow serving_row() {
+  LedgerRow row;
+  row.gpu = "h200_sxm";
+  row.model = "meta-llama/Llama-3.1-70B";
+  row.engine = "trtllm";
+  row.weights = "fp8";
+  row.origin = "2026-04-06.csv";
+  row.concurrency = 32;
+  row.input = 1000;
+  row.output = 500;
+  row.tensor = 4;
+  return row;
+}
+
+TEST(LedgerRules, A_row_becomes_the_scenario_that_its_columns_state) {
+  LedgerRow row = serving_row();
+  exclude(row);
+  EXPECT_EQ(row.excluded, "");
+  const ScenarioSpec s = make_scenario(row);
+  EXPECT_EQ(s.model.layers, 80);
+  EXPECT_EQ(s.parallel.tensor, 4);
+  EXPECT_EQ(s.precision.kv_cache, kFp8);
+  EXPECT_EQ(s.precision.activation_scales, PrecisionSpec::ActivationScales::fixed);
+  EXPECT_EQ(s.engine.max_num_batched_tokens, 8192);
+  EXPECT_EQ(s.engine.admission, Admission::reserve_output);
+  EXPECT_EQ(s.workload.requests, 6 * 32);
+  EXPECT_EQ(s.workload.lengths.input.low, 800);
+  EXPECT_EQ(s.workload.lengths.input.high, 1000);
+}
+
+TEST(LedgerRules, Exclusions_look_at_what_was_run_never_at_what_was_measured) {
+  for (const double measured : {1e-3, 1.0, 1e6}) {
+    LedgerRow row = serving_row();
+    row.measured["tpot_ms"] = measured;
+    exclude(row);
+    EXPECT_EQ(row.excluded, "");
+    row.gpu = "gb300";
+    exclude(row);
+    EXPECT_EQ(row.excluded, "no GEMM tables of this GPU");
+  }
+  LedgerRow several = serving_row();
+  several.batch_size = 8;
+  exclude(several);
+  EXPECT_EQ(several.excluded, "concurrency counts several replicas");
+}
+
+// Medians of |error| over the rows that `wanted` picks, by metric.
+std::map<std::string, double> medians(const std::function<bool(const LedgerRow&)>& wanted) {
+  std::map<std::string, std::vector<double>> errors;
+  std::map<TableKey, std::shared_ptr<const CostModel>> costs;
+  for (LedgerRow& row : read_rows(kReference)) {
+    exclude(row);
+    if (!row.excluded.empty() || !wanted(row)) {
+      continue;
+    }
+    auto& cost = costs[table_key(row)];
+    if (!cost) {
+      cost = make_costs(kReference, table_key(row), engine_constants(row));
+    }
+    const LedgerPrediction prediction = predict(row, cost, 0);
+    for (const auto& [metric, value] : prediction.value) {
+      if (metric != "ttft_ms" || !row.ttft_unexplained) {
+        errors[metric].push_back(std::abs(value / row.measured.at(metric) - 1));
+      }
+    }
+  }
+  std::map<std::string, double> result;
+  for (auto& [metric, values] : errors) {
+    std::sort(values.begin(), values.end());
+    result[metric] = values[values.size() / 2];
+  }
+  return result;
+}
+
+TEST(Ledger, Pipelines_of_a_70b_model_are_within_15_percent) {
+  if (!std::filesystem::exists(kReference)) {
+    GTEST_SKIP() << kReference << " is not here";
+  }
+  const auto median = medians(
+      [](const LedgerRow& row) { return row.harness == Harness::offline && row.pipeline > 1; });
+  EXPECT_LT(median.at("output_tok_s"), 0.15);
+}
+
+TEST(Ledger, Serving_of_a_70b_model_on_h200_keeps_its_published_error) {
+  if (!std::filesystem::exists(kReference)) {
+    GTEST_SKIP() << kReference << " is not here";
+  }
+  const auto median = medians([](const LedgerRow& row) {
+    return row.harness == Harness::serving && row.gpu == "h200_sxm";
+  });
+  EXPECT_LT(median.at("tpot_ms"), 0.06);
+  EXPECT_LT(median.at("ttft_ms"), 0.14);
+}
+
+}  // namespace
+}  // namespace foretoken::calibrate
