@@ -36,8 +36,11 @@ class Row {
     const std::string_view field = text();
     std::int64_t value = 0;
     const auto [end, code] = std::from_chars(field.data(), field.data() + field.size(), value);
-    if (code != std::errc() || end != field.data() + field.size() || value <= 0) {
-      refuse(fmt::format("{}: \"{}\" is not a positive whole number", column, field));
+    const bool may_be_zero = column == "window" || column == "context";
+    if (code != std::errc() || end != field.data() + field.size() ||
+        value < (may_be_zero ? 0 : 1)) {
+      refuse(fmt::format("{}: \"{}\" is not a {} whole number", column, field,
+                         may_be_zero ? "non-negative" : "positive"));
     }
     return value;
   }
@@ -111,6 +114,9 @@ class Lines {
 
 std::span<const SampleFamily> sample_families() {
   static const std::vector<SampleFamily> families{
+      {"attention_decode", {"heads", "kv_heads", "head_dim", "window", "sequences", "kv_tokens"}},
+      {"attention_prefill",
+       {"heads", "kv_heads", "head_dim", "window", "sequences", "new_tokens", "context"}},
       {"gemm", {"m", "n", "k"}},          {"all_reduce", {"ranks", "bytes"}},
       {"all_gather", {"ranks", "bytes"}}, {"reduce_scatter", {"ranks", "bytes"}},
       {"all_to_all", {"ranks", "bytes"}}, {"send_recv", {"ranks", "bytes"}},

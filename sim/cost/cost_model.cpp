@@ -7,10 +7,12 @@
 #include <string>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "sim/core/error.h"
 #include "sim/core/random.h"
 #include "sim/cost/assumptions.h"
+#include "sim/cost/attention_table.h"
 #include "sim/cost/gemm_family.h"
 #include "sim/cost/work.h"
 
@@ -60,6 +62,38 @@ Line decode_line(const Profile& profile) {
   return line;
 }
 
+AttentionRoofline roofline_of(const Line& line) { return {line.t0, line.peak, line.bandwidth}; }
+
+// Samples of one phase and one KV format, around that phase's line.
+struct AttentionSamples {
+  Format kv_cache;
+  AttentionTable table;
+  Provenance provenance;
+};
+
+std::vector<AttentionSamples> attention_samples(const Profile& profile, bool decode,
+                                                const Line& line) {
+  const std::string prefix = decode ? "attention_decode." : "attention_prefill.";
+  std::vector<AttentionSamples> all;
+  for (const auto& [name, table] : profile.samples) {
+    if (!name.starts_with(prefix)) {
+      continue;
+    }
+    const Format kv = parse_format(name.substr(prefix.size()), FormatRole::kv_cache);
+    if (!decode && line.peak <= 0) {
+      profile.at("gemm.bf16.peak");  // throws: the samples are interpolated around this rate
+    }
+    std::vector<AttentionOp> ops;
+    std::vector<double> seconds;
+    for (const Sample& sample : table.samples) {
+      ops.push_back(decode ? decode_op(sample, kv) : prefill_op(sample, kv));
+      seconds.push_back(sample.seconds);
+    }
+    all.push_back({kv, AttentionTable(ops, seconds, roofline_of(line)), table.provenance});
+  }
+  return all;
+}
+
 Line elementwise_line(const Profile& profile) {
   Line line;
   line.t0 = read(profile, "elementwise.t0", assumed::kElementwiseT0, line.provenance);
@@ -100,6 +134,7 @@ struct CostModel::Impl {
 
   Profile profile;
   Line prefill, decode, elementwise;
+  std::vector<AttentionSamples> prefill_samples, decode_samples;
   double sd_attention = 0, sd_elementwise = 0, sd_host = 0;
   // Formats are resolved when first asked for: a scenario uses two or three of the hundreds
   // possible.
@@ -126,6 +161,8 @@ CostModel::CostModel(Profile profile) : impl_(std::make_unique<Impl>(std::move(p
   impl_->prefill = prefill_line(p);
   impl_->decode = decode_line(p);
   impl_->elementwise = elementwise_line(p);
+  impl_->prefill_samples = attention_samples(p, false, impl_->prefill);
+  impl_->decode_samples = attention_samples(p, true, impl_->decode);
   impl_->sd_attention = p.value_or("attention.sd_family", assumed::kSdFamily);
   impl_->sd_elementwise = p.value_or("elementwise.sd_family", assumed::kSdFamily);
   impl_->sd_host = p.value_or("host.sd_family", assumed::kSdHost);
@@ -155,17 +192,23 @@ Estimate CostModel::gemm(const GemmOp& op) const {
 }
 
 Estimate CostModel::attention(const AttentionOp& op) const {
-  if (op.decode) {
-    const Line& line = impl_->decode;
-    return family_estimate(line.t0 + decode_bytes(op) / line.bandwidth, impl_->sd_attention,
-                           kDecodeKey, line.provenance);
-  }
-  const Line& line = impl_->prefill;
-  if (line.peak <= 0) {
+  const Line& line = op.decode ? impl_->decode : impl_->prefill;
+  if (!op.decode && line.peak <= 0) {
     impl_->profile.at("gemm.bf16.peak");  // throws: attention computes at this rate
   }
-  const double work = std::max(prefill_flops(op) / line.peak, prefill_bytes(op) / line.bandwidth);
-  return family_estimate(line.t0 + work, impl_->sd_attention, kPrefillKey, line.provenance);
+  Estimate estimate = family_estimate(roofline_of(line).seconds(op), impl_->sd_attention,
+                                      op.decode ? kDecodeKey : kPrefillKey, line.provenance);
+  for (const AttentionSamples& samples :
+       op.decode ? impl_->decode_samples : impl_->prefill_samples) {
+    if (samples.kv_cache == op.kv_cache) {
+      const AttentionTable::Prediction prediction = samples.table.predict(op);
+      estimate.seconds *= std::exp(prediction.log_residual);
+      estimate.extrapolated = !prediction.inside;
+      estimate.provenance =
+          prediction.inside ? samples.provenance : weakest(samples.provenance, line.provenance);
+    }
+  }
+  return estimate;
 }
 
 Estimate CostModel::elementwise(const ElementwiseOp& op) const {
