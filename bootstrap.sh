@@ -49,7 +49,9 @@ install_missing() {
 }
 
 build() {
-  if command -v nvcc >/dev/null 2>&1 || [ -n "${CUDACXX:-}" ]; then
+  if [ "$TARGET" != all ]; then
+    say "building $TARGET only: no CUDA needed"
+  elif command -v nvcc >/dev/null 2>&1 || [ -n "${CUDACXX:-}" ]; then
     say "CUDA kernels: nvcc found, they are built too"
   else
     say "CUDA kernels: SKIPPED, no nvcc on PATH (everything else works without)"
@@ -58,7 +60,7 @@ build() {
   cmake --preset "$PRESET" "$@" >build.log 2>&1 || { cat build.log >&2; exit 1; }
   rm -f build.log
   say "building with $JOBS jobs"
-  cmake --build "build/$PRESET" -j "$JOBS" --target "${TARGET:-all}"
+  cmake --build "build/$PRESET" -j "$JOBS" --target "$TARGET"
 }
 
 case "${1:-}" in

@@ -11,6 +11,7 @@ using Action = std::function<int()>;
 
 void add_simulate(CLI::App& app, Action& action);
 void add_explain(CLI::App& app, Action& action);
+void add_collective(CLI::App& app, Action& action);
 void add_list(CLI::App& app, Action& action);
 void add_topology(CLI::App& app, Action& action);
 

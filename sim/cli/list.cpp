@@ -11,6 +11,8 @@
 #include "sim/config/paths.h"
 #include "sim/config/profile_reader.h"
 #include "sim/config/scenario_reader.h"
+#include "sim/network/algorithms/algorithm.h"
+#include "sim/scheduler/schedulers.h"
 #include "sim/topology/describe.h"
 
 namespace foretoken::cli {
@@ -64,16 +66,17 @@ void list_profiles() {
 }
 
 void list_schedulers() {
+  fmt::print("{:<10}{:<15}{}\n", "preset", "batching", "what it does");
   for (const config::EnginePreset& preset : config::engine_presets()) {
-    fmt::print("{:<12}{}\n", preset.name, preset.meaning);
+    fmt::print("{:<10}{:<15}{}\n", preset.name, scheduler_kind(preset.engine.batching).name,
+               preset.meaning);
   }
 }
 
 void list_collectives() {
-  fmt::print(
-      "ring       all_reduce, all_gather, reduce_scatter: 2(N-1) or N-1 steps\n"
-      "two_step   all_reduce: all-to-all of quantised slices, local sum, quantised all-gather\n"
-      "direct     send_recv, all_to_all: one step\n");
+  for (const CollectiveAlgorithm& algorithm : collective_algorithms()) {
+    fmt::print("{:<13} {}\n", algorithm.name, algorithm.formula);
+  }
 }
 
 void list_formats() {
@@ -87,12 +90,16 @@ void list_formats() {
 
 struct ListKind {
   std::string_view name;
+  std::string_view meaning;
   void (*print)();
 };
 constexpr std::array kKinds{
-    ListKind{"models", list_models},           ListKind{"topologies", list_topologies},
-    ListKind{"profiles", list_profiles},       ListKind{"schedulers", list_schedulers},
-    ListKind{"collectives", list_collectives}, ListKind{"formats", list_formats}};
+    ListKind{"models", "Shipped model descriptions", list_models},
+    ListKind{"topologies", "Shipped clusters", list_topologies},
+    ListKind{"profiles", "Shipped profiles and what each number rests on", list_profiles},
+    ListKind{"schedulers", "Engine presets", list_schedulers},
+    ListKind{"collectives", "Algorithms of collectives", list_collectives},
+    ListKind{"formats", "Number formats and where each may stand", list_formats}};
 
 struct TopologyOptions {
   std::string name, dot;
@@ -115,12 +122,13 @@ void add_list(CLI::App& app, Action& action) {
   auto* command = app.add_subcommand("list", "What this program knows");
   command->require_subcommand(1);
   for (const ListKind& kind : kKinds) {
-    command->add_subcommand(std::string(kind.name), "")->callback([&action, print = kind.print] {
-      action = [print] {
-        print();
-        return 0;
-      };
-    });
+    command->add_subcommand(std::string(kind.name), std::string(kind.meaning))
+        ->callback([&action, print = kind.print] {
+          action = [print] {
+            print();
+            return 0;
+          };
+        });
   }
 }
 

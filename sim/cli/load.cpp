@@ -16,19 +16,19 @@ namespace foretoken::cli {
 namespace {
 
 // The profiles a scenario names, or the cluster's own, lowest first.
-std::vector<std::string> profile_paths(const ScenarioSpec& scenario, const ClusterSpec& cluster) {
-  if (!scenario.profiles.value.empty()) {
-    return scenario.profiles.value;
-  }
+std::vector<std::string> default_profile(const ClusterSpec& cluster) {
   const auto path = config::find_file(
       cluster.profile, std::filesystem::path(cluster.file).parent_path(), "calibrate/profiles");
   if (path.empty()) {
-    throw InputError(SourceMark{cluster.file, 0, 0}, "profile",
-                     fmt::format("\"{}\" is neither a file nor a shipped profile; state `profile:` "
-                                 "in the scenario",
-                                 cluster.profile));
+    throw InputError(
+        SourceMark{cluster.file, 0, 0}, "profile",
+        fmt::format("\"{}\" is neither a file nor a shipped profile; state one", cluster.profile));
   }
   return {path.string()};
+}
+
+std::vector<std::string> profile_paths(const ScenarioSpec& scenario, const ClusterSpec& cluster) {
+  return scenario.profiles.value.empty() ? default_profile(cluster) : scenario.profiles.value;
 }
 
 // A measured profile that came with the program was measured on somebody else's machine.
@@ -81,6 +81,28 @@ Loaded load_simulation(const ScenarioOptions& options) {
   return {Simulation(std::move(scenario), Topology(std::move(cluster)), std::move(profile),
                      std::move(workload)),
           std::move(notes)};
+}
+
+Profile load_device_profile(const std::vector<std::string>& names, const ClusterSpec& cluster) {
+  std::vector<std::string> paths;
+  for (const std::string& name : names) {
+    const auto path = config::find_file(name, {}, "calibrate/profiles");
+    if (path.empty()) {
+      const auto shipped = config::shipped_names("calibrate/profiles");
+      const std::string_view near = nearest(name, shipped);
+      throw InputError(fmt::format("--profile: \"{}\" is neither a file nor a shipped profile ({})",
+                                   name,
+                                   near.empty() ? "see `foretoken list profiles`"
+                                                : fmt::format("did you mean \"{}\"?", near)));
+    }
+    paths.push_back(path.string());
+  }
+  std::vector<std::string> notes;
+  const Profile profile = load_profile(paths.empty() ? default_profile(cluster) : paths, notes);
+  for (const std::string& note : notes) {
+    fmt::print(stderr, "note: {}\n", note);
+  }
+  return profile;
 }
 
 Topology load_topology(const std::string& name) {

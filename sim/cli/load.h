@@ -21,6 +21,8 @@ struct Loaded {
   std::vector<std::string> notes;  // what the reader should know about the inputs, a line each
 };
 Loaded load_simulation(const ScenarioOptions& options);
+// The named profiles stacked, later over earlier; the cluster's default when none is named.
+Profile load_device_profile(const std::vector<std::string>& names, const ClusterSpec& cluster);
 Topology load_topology(const std::string& name);
 
 // Writes atomically (a temporary file beside it, then rename); "-" is standard output. Throws

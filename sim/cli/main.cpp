@@ -45,6 +45,7 @@ int parse_and_run(int argc, char** argv) {
   foretoken::cli::Action action;
   foretoken::cli::add_simulate(app, action);
   foretoken::cli::add_explain(app, action);
+  foretoken::cli::add_collective(app, action);
   foretoken::cli::add_topology(app, action);
   foretoken::cli::add_list(app, action);
 #if FORETOKEN_HAVE_CALIBRATE

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <iterator>
 
+#include "sim/config/text_lines.h"
 #include "sim/core/error.h"
 
 namespace foretoken::config {
@@ -36,11 +37,8 @@ class Row {
     const std::string_view field = text();
     std::int64_t value = 0;
     const auto [end, code] = std::from_chars(field.data(), field.data() + field.size(), value);
-    const bool may_be_zero = column == "window" || column == "context";
-    if (code != std::errc() || end != field.data() + field.size() ||
-        value < (may_be_zero ? 0 : 1)) {
-      refuse(fmt::format("{}: \"{}\" is not a {} whole number", column, field,
-                         may_be_zero ? "non-negative" : "positive"));
+    if (code != std::errc() || end != field.data() + field.size() || value <= 0) {
+      refuse(fmt::format("{}: \"{}\" is not a positive whole number", column, field));
     }
     return value;
   }
@@ -77,46 +75,20 @@ class Row {
   bool done_ = false;
 };
 
-// Splits text into lines; the last one must be ended.
-class Lines {
- public:
-  Lines(std::string_view text, const std::string& file) : rest_(text), file_(file) {}
-
-  // Skips comments and empty lines. False at the end.
-  bool next(std::string_view& line) {
-    while (!rest_.empty()) {
-      ++number_;
-      const auto end = rest_.find('\n');
-      if (end == std::string_view::npos) {
-        throw InputError(SourceMark{file_, number_, 0}, "",
-                         "the last line is not ended: the file was cut; copy or measure it again");
-      }
-      line = rest_.substr(0, end);
-      rest_.remove_prefix(end + 1);
-      if (line.ends_with('\r')) {
-        line.remove_suffix(1);
-      }
-      if (!line.empty() && line.front() != '#') {
-        return true;
-      }
-    }
-    return false;
+// The next line; the last one must be ended, else the file was cut.
+bool next_line(TextLines& lines, std::string_view& line, const std::string& file) {
+  const bool found = lines.next(line);
+  if (!lines.ended()) {
+    throw InputError(SourceMark{file, lines.number(), 0}, "",
+                     "the last line is not ended: the file was cut; copy or measure it again");
   }
-  int number() const { return number_; }
-
- private:
-  std::string_view rest_;
-  const std::string& file_;
-  int number_ = 0;
-};
+  return found;
+}
 
 }  // namespace
 
 std::span<const SampleFamily> sample_families() {
   static const std::vector<SampleFamily> families{
-      {"attention_decode", {"heads", "kv_heads", "head_dim", "window", "sequences", "kv_tokens"}},
-      {"attention_prefill",
-       {"heads", "kv_heads", "head_dim", "window", "sequences", "new_tokens", "context"}},
       {"gemm", {"m", "n", "k"}},          {"all_reduce", {"ranks", "bytes"}},
       {"all_gather", {"ranks", "bytes"}}, {"reduce_scatter", {"ranks", "bytes"}},
       {"all_to_all", {"ranks", "bytes"}}, {"send_recv", {"ranks", "bytes"}},
@@ -135,17 +107,17 @@ const SampleFamily* find_sample_family(std::string_view name) {
 
 SamplesByFormat parse_samples(std::string_view text, const SampleFamily& family,
                               const std::string& file) {
-  Lines lines(text, file);
+  TextLines lines(text);
   std::string_view line;
   const std::string header = header_of(family);
-  if (!lines.next(line) || line != header) {
+  if (!next_line(lines, line, file) || line != header) {
     throw InputError(SourceMark{file, std::max(lines.number(), 1), 0}, "",
                      fmt::format("the header of {} samples is \"{}\"", family.name, header));
   }
   SamplesByFormat samples;
   std::string_view format;
   std::vector<Sample>* table = nullptr;  // rows of one format usually stand together
-  while (lines.next(line)) {
+  while (next_line(lines, line, file)) {
     Row row(line, file, lines.number());
     const std::string_view name = row.text();
     if (table == nullptr || name != format) {

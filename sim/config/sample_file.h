@@ -1,8 +1,6 @@
 // Measured samples beside a profile: one CSV per operator family, `format` first, `seconds` last.
 //
 //   format,m,n,k,seconds            gemm
-//   format,heads,kv_heads,head_dim,window,sequences,new_tokens,context,seconds   attention_prefill
-//   format,heads,kv_heads,head_dim,window,sequences,kv_tokens,seconds            attention_decode
 //   format,ranks,bytes,seconds      all_reduce, all_gather, reduce_scatter, all_to_all, send_recv
 //
 // Lines that begin with # are comments. The last line ends with a newline: a file that was cut

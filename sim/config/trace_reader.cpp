@@ -8,38 +8,12 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/config/document.h"
+#include "sim/config/text_lines.h"
 
 namespace foretoken::config {
 namespace {
 
 constexpr std::int64_t kMaxTokens = 100'000'000;
-
-// Hands out the lines of a text one by one, comments and blank lines left out.
-class Lines {
- public:
-  explicit Lines(std::string_view text) : rest_(text) {}
-
-  bool next(std::string_view& line) {
-    while (!rest_.empty()) {
-      const auto end = rest_.find('\n');
-      line = rest_.substr(0, end);
-      rest_.remove_prefix(end == std::string_view::npos ? rest_.size() : end + 1);
-      ++number_;
-      if (!line.empty() && line.back() == '\r') {
-        line.remove_suffix(1);
-      }
-      if (!line.empty() && line.front() != '#') {
-        return true;
-      }
-    }
-    return false;
-  }
-  int number() const { return number_; }
-
- private:
-  std::string_view rest_;
-  int number_ = 0;
-};
 
 struct Columns {
   int arrival = -1;
@@ -150,7 +124,7 @@ std::int64_t read_wall_clock(std::string_view cell, const SourceMark& mark) {
 
 Trace parse_csv(std::string_view text, const std::string& file) {
   Trace trace;
-  Lines lines(text);
+  TextLines lines(text);
   std::string_view line;
   lines.next(line);
   const Columns columns = read_header(line, {file, lines.number(), 0});
@@ -191,7 +165,7 @@ Trace parse_csv(std::string_view text, const std::string& file) {
 Trace parse_json_lines(std::string_view text, const std::string& file) {
   Trace trace;
   trace.has_arrivals = true;
-  Lines lines(text);
+  TextLines lines(text);
   std::string_view line;
   while (lines.next(line)) {
     const SourceMark mark{file, lines.number(), 0};
@@ -221,7 +195,7 @@ Trace parse_json_lines(std::string_view text, const std::string& file) {
 }  // namespace
 
 Trace parse_trace(std::string_view text, const std::string& file) {
-  Lines lines(text);
+  TextLines lines(text);
   std::string_view first;
   if (!lines.next(first)) {
     throw InputError(SourceMark{file, 0, 0}, "", "the trace is empty");

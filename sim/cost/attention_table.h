@@ -1,60 +1,66 @@
-// Attention: a closed form, and measured samples around it.
+// Measured attention calls. Samples of a profile, by the width of the KV cache (bf16, fp8, ...):
+//   attention.prefill.FORMAT  heads, kv_heads, head_dim, window, batch, prompt
+//   attention.decode.FORMAT   heads, kv_heads, head_dim, window, batch, cached tokens of each
+//   attention.mixed.FORMAT    heads, kv_heads, head_dim, window, chunk, context, batch, cached
+// heads are per rank. A layout that was not measured borrows the nearest one with the same head
+// size and window, scaled by its work. A chunk with context is priced as the prompt with as many
+// pairs of query and key. Where mixed calls were measured, decode beside prompts costs what it adds
+// to them.
 #pragma once
 
 #include <array>
-#include <span>
+#include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
+#include "sim/cost/sample_grid.h"
 #include "sim/model/operator.h"
 #include "sim/spec/profile.h"
 
 namespace foretoken {
 
-// Prefill: t0 + max(operations / peak, bytes / bandwidth). Decode: t0 + bytes / bandwidth.
-struct AttentionRoofline {
-  double t0 = 0;
-  double peak = 0;       // op/s; prefill only
-  double bandwidth = 0;  // bytes/s
-  double seconds(const AttentionOp& op) const;
-};
-
-// The operator a sample stands for. Shapes in profiles:
-//   attention_prefill.KV  heads, kv_heads, head_dim, window, sequences, new tokens and context of
-//   each attention_decode.KV   heads, kv_heads, head_dim, window, sequences, cached tokens of each
-AttentionOp prefill_op(const Sample& sample, const Format& kv_cache);
-AttentionOp decode_op(const Sample& sample, const Format& kv_cache);
-
-// Residuals log(measured / roofline) of the nearest samples, averaged with weights 1 / distance^2
-// against the roofline itself, which stands kPriorDistance away. Distances are in doublings of:
-// sequences, their length, KV heads, query heads per KV head, and sequences x KV heads, the
-// parallelism that a GPU sees. Chunks of different lengths count as equal ones with as many new
-// tokens and as much work. Samples of another head size or with a window where the operator has
-// none are further away.
-//
-// predict() looks at every sample: 1 us for 200 of them. Immutable; safe to share between threads.
 class AttentionTable {
  public:
-  AttentionTable(const std::vector<AttentionOp>& ops, const std::vector<double>& seconds,
-                 const AttentionRoofline& roofline);
+  // Throws InputError when a sample has the wrong number of columns or a value out of range.
+  explicit AttentionTable(const Profile& profile);
 
-  struct Prediction {
-    double log_residual = 0;
-    double distance = 0;  // to the nearest sample, in doublings
-    bool inside = false;  // sequences and length within the sampled ranges
+  struct Price {
+    double seconds = 0;
+    bool inside = true;
+    Provenance provenance = Provenance::imported;
   };
-  Prediction predict(const AttentionOp& op) const;
+  // Nothing: no samples for this cache format and kind of call.
+  std::optional<Price> price(const AttentionOp& op) const;
 
  private:
-  static constexpr int kFeatures = 7;
-  using Features = std::array<double, kFeatures>;
-  static Features features(const AttentionOp& op);
-
-  struct Point {
-    Features at{};
-    double log_residual = 0;
+  enum class Kind { prefill, decode, mixed };
+  struct Layout {
+    int heads = 0, kv_heads = 0, head_dim = 0;
+    std::int64_t window = 0;
+    auto operator<=>(const Layout&) const = default;
   };
-  std::vector<Point> points_;
-  Features low_{}, high_{};
+  struct Entry {
+    Layout layout;
+    SampleGrid grid;
+  };
+  struct Table {
+    Kind kind;
+    Format format;
+    Provenance provenance;
+    std::vector<Entry> entries;
+  };
+  static constexpr std::array<std::string_view, 3> kNames{"prefill", "decode", "mixed"};
+
+  static Table read(const Profile& profile, Kind kind, const std::string& format,
+                    const SampleTable& samples);
+  static std::pair<const Entry*, bool> nearest(const Table& table, const AttentionOp& op);
+  const Table* find(Kind kind, const Format& format) const;
+  std::optional<Price> look_up(Kind kind, const AttentionOp& op,
+                               const std::array<double, SampleGrid::kMaxAxes>& where) const;
+  std::optional<Price> mixed(const AttentionOp& op) const;
+
+  std::vector<Table> tables_;
 };
 
 }  // namespace foretoken

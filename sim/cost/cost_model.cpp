@@ -4,16 +4,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <string>
 #include <utility>
 #include <variant>
-#include <vector>
 
 #include "sim/core/error.h"
 #include "sim/core/random.h"
 #include "sim/cost/assumptions.h"
 #include "sim/cost/attention_table.h"
 #include "sim/cost/gemm_family.h"
+#include "sim/cost/sample_grid.h"
 #include "sim/cost/work.h"
 
 namespace foretoken {
@@ -62,38 +63,6 @@ Line decode_line(const Profile& profile) {
   return line;
 }
 
-AttentionRoofline roofline_of(const Line& line) { return {line.t0, line.peak, line.bandwidth}; }
-
-// Samples of one phase and one KV format, around that phase's line.
-struct AttentionSamples {
-  Format kv_cache;
-  AttentionTable table;
-  Provenance provenance;
-};
-
-std::vector<AttentionSamples> attention_samples(const Profile& profile, bool decode,
-                                                const Line& line) {
-  const std::string prefix = decode ? "attention_decode." : "attention_prefill.";
-  std::vector<AttentionSamples> all;
-  for (const auto& [name, table] : profile.samples) {
-    if (!name.starts_with(prefix)) {
-      continue;
-    }
-    const Format kv = parse_format(name.substr(prefix.size()), FormatRole::kv_cache);
-    if (!decode && line.peak <= 0) {
-      profile.at("gemm.bf16.peak");  // throws: the samples are interpolated around this rate
-    }
-    std::vector<AttentionOp> ops;
-    std::vector<double> seconds;
-    for (const Sample& sample : table.samples) {
-      ops.push_back(decode ? decode_op(sample, kv) : prefill_op(sample, kv));
-      seconds.push_back(sample.seconds);
-    }
-    all.push_back({kv, AttentionTable(ops, seconds, roofline_of(line)), table.provenance});
-  }
-  return all;
-}
-
 Line elementwise_line(const Profile& profile) {
   Line line;
   line.t0 = read(profile, "elementwise.t0", assumed::kElementwiseT0, line.provenance);
@@ -109,6 +78,18 @@ std::uint64_t format_bits(const Format& format) {
          static_cast<std::uint64_t>(format.group) << 12 |
          static_cast<std::uint64_t>(format.scale) << 24 |
          static_cast<std::uint64_t>(format.spike ? 1 : 0) << 28;
+}
+
+SampleGrid kernel_grid(const Profile& profile, const std::string& name, const SampleTable& table) {
+  std::vector<SampleGrid::Point> points;
+  for (const Sample& sample : table.samples) {
+    if (sample.shape.size() != 1 || sample.shape[0] <= 0 || !(sample.seconds > 0)) {
+      throw InputError(SourceMark{profile.file, 0, 0}, "samples." + name,
+                       "a kernel sample needs positive bytes and time; remove the row");
+    }
+    points.push_back({{static_cast<double>(sample.shape[0]), 0, 0, 0}, sample.seconds});
+  }
+  return SampleGrid(std::move(points), 1, {});
 }
 
 constexpr std::uint64_t kPrefillKey = hash_text("attention_prefill");
@@ -134,8 +115,11 @@ struct CostModel::Impl {
 
   Profile profile;
   Line prefill, decode, elementwise;
-  std::vector<AttentionSamples> prefill_samples, decode_samples;
   double sd_attention = 0, sd_elementwise = 0, sd_host = 0;
+  AttentionTable attention{profile};
+  // Measured kernels by the operator's name, over the bytes moved.
+  std::map<std::string, std::pair<SampleGrid, Provenance>, std::less<>> kernels;
+  bool quantise_included = false;  // GEMM samples contain the quantisation of their activations
   // Formats are resolved when first asked for: a scenario uses two or three of the hundreds
   // possible.
   mutable AppendCache<GemmFamily, 64> families;
@@ -158,11 +142,16 @@ CostModel::CostModel(Profile profile) : impl_(std::make_unique<Impl>(std::move(p
                        "gemm.w4a16/g128)");
     }
   }
+  for (const auto& [name, table] : p.samples) {
+    if (name.starts_with("elementwise.") && !table.samples.empty()) {
+      impl_->kernels.emplace(name.substr(12),
+                             std::pair(kernel_grid(p, name, table), table.provenance));
+    }
+  }
+  impl_->quantise_included = p.value_or("gemm.quantise_included", 0) > 0;
   impl_->prefill = prefill_line(p);
   impl_->decode = decode_line(p);
   impl_->elementwise = elementwise_line(p);
-  impl_->prefill_samples = attention_samples(p, false, impl_->prefill);
-  impl_->decode_samples = attention_samples(p, true, impl_->decode);
   impl_->sd_attention = p.value_or("attention.sd_family", assumed::kSdFamily);
   impl_->sd_elementwise = p.value_or("elementwise.sd_family", assumed::kSdFamily);
   impl_->sd_host = p.value_or("host.sd_family", assumed::kSdHost);
@@ -183,6 +172,18 @@ Estimate CostModel::price(const Operator& op) const {
   }
   const auto* elementwise_op = std::get_if<ElementwiseOp>(&op.what);
   FT_CHECK(elementwise_op != nullptr, "{}: collectives are simulated, not priced", op.name);
+  if (op.name == "quantise" && impl_->quantise_included) {
+    return family_estimate(0, 0, kElementwiseKey, Provenance::measured);
+  }
+  if (const auto kernel = impl_->kernels.find(op.name); kernel != impl_->kernels.end()) {
+    const auto bytes =
+        static_cast<double>(elementwise_op->bytes_read + elementwise_op->bytes_written);
+    const auto found = kernel->second.first.at({bytes, 0, 0, 0});
+    Estimate estimate = family_estimate(found.seconds, impl_->sd_elementwise, kElementwiseKey,
+                                        kernel->second.second);
+    estimate.extrapolated = !found.inside;
+    return estimate;
+  }
   return elementwise(*elementwise_op);
 }
 
@@ -192,23 +193,23 @@ Estimate CostModel::gemm(const GemmOp& op) const {
 }
 
 Estimate CostModel::attention(const AttentionOp& op) const {
-  const Line& line = op.decode ? impl_->decode : impl_->prefill;
-  if (!op.decode && line.peak <= 0) {
+  if (const auto measured = impl_->attention.price(op)) {
+    Estimate estimate = family_estimate(measured->seconds, impl_->sd_attention,
+                                        op.decode ? kDecodeKey : kPrefillKey, measured->provenance);
+    estimate.extrapolated = !measured->inside;
+    return estimate;
+  }
+  if (op.decode) {
+    const Line& line = impl_->decode;
+    return family_estimate(line.t0 + decode_bytes(op) / line.bandwidth, impl_->sd_attention,
+                           kDecodeKey, line.provenance);
+  }
+  const Line& line = impl_->prefill;
+  if (line.peak <= 0) {
     impl_->profile.at("gemm.bf16.peak");  // throws: attention computes at this rate
   }
-  Estimate estimate = family_estimate(roofline_of(line).seconds(op), impl_->sd_attention,
-                                      op.decode ? kDecodeKey : kPrefillKey, line.provenance);
-  for (const AttentionSamples& samples :
-       op.decode ? impl_->decode_samples : impl_->prefill_samples) {
-    if (samples.kv_cache == op.kv_cache) {
-      const AttentionTable::Prediction prediction = samples.table.predict(op);
-      estimate.seconds *= std::exp(prediction.log_residual);
-      estimate.extrapolated = !prediction.inside;
-      estimate.provenance =
-          prediction.inside ? samples.provenance : weakest(samples.provenance, line.provenance);
-    }
-  }
-  return estimate;
+  const double work = std::max(prefill_flops(op) / line.peak, prefill_bytes(op) / line.bandwidth);
+  return family_estimate(line.t0 + work, impl_->sd_attention, kPrefillKey, line.provenance);
 }
 
 Estimate CostModel::elementwise(const ElementwiseOp& op) const {

@@ -259,6 +259,9 @@ CollectiveChoice choose(const Topology& topology, const CollectiveCosts& costs,
   }
   for (const CollectiveAlgorithm& algorithm : collective_algorithms()) {
     const bool open = request.algorithm == Algorithm::automatic;
+    if (open && algorithm.requantises && request.wire.quantised()) {
+      continue;
+    }
     if (open ? algorithm.refusal(topology, request).empty() : algorithm.id == request.algorithm) {
       choice.candidates.push_back(best_of_algorithm(topology, costs, request, algorithm));
     }

@@ -106,7 +106,9 @@ CollectiveTime simulate_alone(const Topology& topology, const CollectiveCosts& c
                               const CollectiveRequest& request);
 
 // Every way the request leaves open, simulated; fastest first. Ties go to the simpler algorithm
-// (the order of the enumeration) and fewer chunks. An automatic algorithm also tries a raw wire
+// (the order of the enumeration) and fewer chunks. On a quantised wire,
+// ring and tree, which quantise the sum anew at every hop, only run when asked for by name.
+// An automatic algorithm also tries a raw wire
 // where the quantised one would send more bytes (vectors shorter than ranks x group).
 struct CollectiveChoice {
   CollectiveTime best;

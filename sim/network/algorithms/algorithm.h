@@ -66,6 +66,9 @@ struct CollectiveAlgorithm {
   std::string (*refusal)(const Topology& topology, const CollectiveRequest& request);
   void (*build)(ScheduleBuilder& builder);
   bool chunked;  // gains by pipelined chunks also on a raw wire
+  // Quantises the sum anew at every hop, so that the error grows with the ranks: on a quantised
+  // wire only taken when asked for by name.
+  bool requantises;
 };
 
 // In the order of the enumeration.

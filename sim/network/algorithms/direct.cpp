@@ -82,6 +82,7 @@ const CollectiveAlgorithm kDirect{Algorithm::direct,
                                   "bytes a rank; send_recv: 1 step, M",
                                   refusal,
                                   build,
+                                  false,
                                   false};
 
 }  // namespace foretoken

@@ -206,6 +206,7 @@ const CollectiveAlgorithm kHierarchical{
     "rank for two groups; all_to_all: one message per far group, passed on inside it",
     refusal,
     build,
-    true};
+    true,
+    false};
 
 }  // namespace foretoken

@@ -84,6 +84,7 @@ const CollectiveAlgorithm kNvls{
     "all_reduce: a barrier and 1 step through a switch that adds, M (1 + 1/N) bytes a rank",
     refusal,
     build,
+    false,
     false};
 
 }  // namespace foretoken

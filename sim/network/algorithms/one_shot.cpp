@@ -34,6 +34,7 @@ const CollectiveAlgorithm kOneShot{Algorithm::one_shot,
                                    "all_reduce: 1 step, M (N - 1) bytes a rank",
                                    refusal,
                                    build,
+                                   false,
                                    false};
 
 }  // namespace foretoken

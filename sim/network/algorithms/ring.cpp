@@ -68,6 +68,7 @@ const CollectiveAlgorithm kRing{
     "all_reduce: 2 (N - 1) steps, 2 M (N - 1) / N bytes a rank; all_gather, reduce_scatter: half",
     refusal,
     build,
-    false};
+    false,
+    true};
 
 }  // namespace foretoken

@@ -107,6 +107,7 @@ const CollectiveAlgorithm kTree{
     "all_reduce: two binary trees of half the vector, about 2 log2 N steps, about 2 M bytes a rank",
     refusal,
     build,
+    true,
     true};
 
 }  // namespace foretoken

@@ -42,6 +42,7 @@ const CollectiveAlgorithm kTwoStep{Algorithm::two_step,
                                    "all_reduce: 2 steps, 2 M (N - 1) / N bytes a rank",
                                    refusal,
                                    build,
+                                   false,
                                    false};
 
 }  // namespace foretoken

@@ -157,6 +157,17 @@ TEST_F(Cli, The_same_seed_gives_the_same_bytes_whatever_the_threads) {
   EXPECT_NE(read(path("a.json")), read(path("c.json")));
 }
 
+// The same bytes from every compiler, build type and number of threads. When a change is meant,
+// write the files anew: foretoken simulate tests/golden/scenario.yaml --replications 4 --json
+// tests/golden/scenario.json --csv tests/golden/scenario.csv
+TEST_F(Cli, The_golden_run_gives_the_recorded_bytes) {
+  const Outcome outcome = run("simulate tests/golden/scenario.yaml --replications 4 --json " +
+                              path("out.json") + " --csv " + path("out.csv"));
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_EQ(read(path("out.json")), read("tests/golden/scenario.json"));
+  EXPECT_EQ(read(path("out.csv")), read("tests/golden/scenario.csv"));
+}
+
 TEST_F(Cli, Exact_and_remembering_runs_write_the_same_bytes) {
   const std::string scenario =
       "simulate scenarios/quickstart.yaml --set workload.requests=30 --replications 2 ";

@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "sim/core/error.h"
-#include "sim/cost/attention_table.h"
 
 namespace foretoken {
 namespace {
@@ -164,20 +163,6 @@ TEST(CostModel, Decode_takes_its_bytes_at_the_stated_share_of_the_bandwidth) {
   op.kv_tokens = 100000;
   const double bytes = 2.0 * 8 * 128 * 2 * 100000 + 2.0 * 32 * 128 * 2 * 10;
   EXPECT_DOUBLE_EQ(model.attention(op).seconds, 3e-6 + bytes / 0.5e12);
-}
-
-TEST(CostModel, Attention_samples_of_the_cache_format_replace_the_line) {
-  Profile profile = datasheet();
-  SampleTable& table = profile.samples["attention_decode.bf16"];
-  table.provenance = Provenance::imported;
-  table.samples = {{{32, 8, 128, 0, 16, 1000}, 77e-6}, {{32, 8, 128, 0, 16, 4000}, 300e-6}};
-  const CostModel model(profile);
-  AttentionOp op = decode_op(table.samples[0], kBf16);
-  EXPECT_NEAR(model.attention(op).seconds, 77e-6, 1e-15);
-  EXPECT_EQ(model.attention(op).provenance, Provenance::imported);
-  EXPECT_FALSE(model.attention(op).extrapolated);
-  op.kv_cache = kFp8;  // no samples: the line, with its assumed numbers
-  EXPECT_EQ(model.attention(op).provenance, Provenance::assumed);
 }
 
 TEST(CostModel, Elementwise_and_host_are_lines) {
