@@ -1,7 +1,7 @@
-// A YAML document as a plain tree with source marks. Built from yaml-cpp's events, because its own node
-// tree accepts duplicate keys silently and follows aliases without a bound. Refused here: duplicate
-// keys, an alias inside its own anchor, expansion beyond kMaxNodes, nesting beyond kMaxDepth, merge keys
-// and more than one document.
+// A YAML document as a plain tree with source marks. Built from yaml-cpp's events, because its own
+// node tree accepts duplicate keys silently and follows aliases without a bound. Refused here:
+// duplicate keys, an alias inside its own anchor, expansion beyond kMaxNodes, nesting beyond
+// kMaxDepth, merge keys and more than one document.
 #pragma once
 
 #include <memory>
@@ -40,9 +40,9 @@ std::shared_ptr<const Node> parse_document(const std::string& text, const std::s
 std::string read_text_file(const std::string& path);
 std::shared_ptr<const Node> read_document(const std::string& path);
 
-// `key=value` with a dotted key: returns a copy of the tree in which that value stands in place of what
-// was there. The value is parsed as YAML, so `--set workload.arrivals={poisson: 9/s}` works. Maps on the
-// way are made when absent.
+// `key=value` with a dotted key: returns a copy of the tree in which that value stands in place of
+// what was there. The value is parsed as YAML, so `--set workload.arrivals={poisson: 9/s}` works.
+// Maps on the way are made when absent.
 std::shared_ptr<const Node> with_override(const std::shared_ptr<const Node>& root,
                                           const std::string& assignment);
 

@@ -1,5 +1,6 @@
-// Strict reading of a Node: each field is required, defaulted or optional in one line, unknown keys are
-// errors that name the nearest known key, and every message carries file:line:column and the key path.
+// Strict reading of a Node: each field is required, defaulted or optional in one line, unknown keys
+// are errors that name the nearest known key, and every message carries file:line:column and the
+// key path.
 //
 //   MapReader map(node, "engine");
 //   engine.max_num_seqs = map.integer("max_num_seqs", 256, {1, 65536});
@@ -53,9 +54,9 @@ class MapReader {
   // Throws unless `node` is a map (null counts as an empty one).
   MapReader(const Node& node, std::string path);
 
-  const Node* find(std::string_view key);          // marks the key as known
-  const Node& require(std::string_view key);       // throws when absent
-  std::string path(std::string_view key) const;    // "engine.max_num_seqs"
+  const Node* find(std::string_view key);        // marks the key as known
+  const Node& require(std::string_view key);     // throws when absent
+  std::string path(std::string_view key) const;  // "engine.max_num_seqs"
   const Node& node() const { return *node_; }
   SourceMark mark() const { return node_->mark; }
 

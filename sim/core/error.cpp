@@ -12,7 +12,13 @@ std::string compose(const SourceMark& mark, const std::string& key_path,
   if (!key_path.empty()) {
     text += key_path + ": ";
   }
-  return text + message;
+  text += message;
+  // A message quotes what the user wrote, and stays one line whatever that was.
+  for (char& c : text) {
+    const auto code = static_cast<unsigned char>(c);
+    c = code < 0x20 || code == 0x7f ? '?' : c;
+  }
+  return text;
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Errors. A user's mistake throws InputError: one line, naming file, line and remedy, exit status 2.
-// A bug fails FT_CHECK, which throws InternalError: exit status 1. Libraries never exit.
+// Errors. A user's mistake throws InputError: one line, naming file, line and remedy, exit
+// status 2. A bug fails FT_CHECK, which throws InternalError: exit status 1. Libraries never exit.
 #pragma once
 
 #include <fmt/format.h>
@@ -34,11 +34,11 @@ class InternalError : public std::logic_error {
                                const std::string& message);
 
 // Stays on in release builds: a wrong number is worse than a slow one.
-#define FT_CHECK(expression, ...)                                                          \
-  do {                                                                                     \
-    if (!(expression)) [[unlikely]] {                                                      \
+#define FT_CHECK(expression, ...)                                                                \
+  do {                                                                                           \
+    if (!(expression)) [[unlikely]] {                                                            \
       ::foretoken::check_failed(#expression, __FILE__, __LINE__, ::fmt::format("" __VA_ARGS__)); \
-    }                                                                                      \
+    }                                                                                            \
   } while (false)
 
 }  // namespace foretoken

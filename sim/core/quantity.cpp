@@ -31,10 +31,10 @@ constexpr std::array kBytes{Suffix{"B", 1},
                             Suffix{"TB", 1e12},
                             Suffix{"TiB", 1099511627776}};
 constexpr std::array kBandwidth{
-    Suffix{"B/s", 1},       Suffix{"kB/s", 1e3},          Suffix{"KiB/s", 1024},
-    Suffix{"Mbit/s", 125e3}, Suffix{"MB/s", 1e6},         Suffix{"MiB/s", 1048576},
-    Suffix{"Gbit/s", 125e6}, Suffix{"GB/s", 1e9},         Suffix{"GiB/s", 1073741824},
-    Suffix{"Tbit/s", 125e9}, Suffix{"TB/s", 1e12},        Suffix{"TiB/s", 1099511627776}};
+    Suffix{"B/s", 1},        Suffix{"kB/s", 1e3},  Suffix{"KiB/s", 1024},
+    Suffix{"Mbit/s", 125e3}, Suffix{"MB/s", 1e6},  Suffix{"MiB/s", 1048576},
+    Suffix{"Gbit/s", 125e6}, Suffix{"GB/s", 1e9},  Suffix{"GiB/s", 1073741824},
+    Suffix{"Tbit/s", 125e9}, Suffix{"TB/s", 1e12}, Suffix{"TiB/s", 1099511627776}};
 constexpr std::array kRate{Suffix{"/h", 1.0 / 3600}, Suffix{"/min", 1.0 / 60}, Suffix{"/s", 1}};
 constexpr std::array kCompute{Suffix{"GFLOPS", 1e9}, Suffix{"GOPS", 1e9}, Suffix{"TFLOPS", 1e12},
                               Suffix{"TOPS", 1e12}, Suffix{"PFLOPS", 1e15}};
@@ -116,7 +116,8 @@ ParsedQuantity parse_quantity(std::string_view raw, Unit unit) {
   if (code != std::errc() || !std::isfinite(value)) {
     return fail(fmt::format("\"{}\" is not a finite number", text));
   }
-  const std::string_view suffix = strip({end, static_cast<std::size_t>(text.data() + text.size() - end)});
+  const std::string_view suffix =
+      strip({end, static_cast<std::size_t>(text.data() + text.size() - end)});
   const auto table = suffixes(unit);
   if (table.empty()) {
     if (suffix.empty()) {

@@ -10,15 +10,15 @@
 namespace foretoken {
 
 enum class Unit {
-  number,         // "3", "0.78"
-  fraction,       // "5%" or "0.05"
-  time,           // "700ns", "1.5ms", "2h"  -> seconds
-  bytes,          // "80GiB", "50MB"         -> bytes
-  bandwidth,      // "450GB/s", "400Gbit/s"  -> bytes per second
-  rate,           // "8/s", "120/min"        -> per second
-  compute,        // "989.4TFLOPS", "1979TOPS" -> operations per second
-  money,          // "2.50" -> currency per hour, as a number
-  power           // "700W" -> watts
+  number,     // "3", "0.78"
+  fraction,   // "5%" or "0.05"
+  time,       // "700ns", "1.5ms", "2h"  -> seconds
+  bytes,      // "80GiB", "50MB"         -> bytes
+  bandwidth,  // "450GB/s", "400Gbit/s"  -> bytes per second
+  rate,       // "8/s", "120/min"        -> per second
+  compute,    // "989.4TFLOPS", "1979TOPS" -> operations per second
+  money,      // "2.50" -> currency per hour, as a number
+  power       // "700W" -> watts
 };
 
 // An example of the unit for error messages, such as "450GB/s".
@@ -34,7 +34,8 @@ ParsedQuantity parse_quantity(std::string_view text, Unit unit);
 // Shortest readable form that parses back to the same double: "450GB/s".
 std::string format_quantity(double value, Unit unit);
 
-// The candidate nearest to `text` by edit distance, or "" when none is near (distance > 1/2 length).
+// The candidate nearest to `text` by edit distance, or "" when none is near (distance > 1/2
+// length).
 template <class Range>
 std::string_view nearest(std::string_view text, const Range& candidates);
 

@@ -51,9 +51,7 @@ std::uint64_t RandomStream::next() {
   return result;
 }
 
-double RandomStream::uniform() {
-  return (static_cast<double>(next() >> 12) + 0.5) * 0x1.0p-52;
-}
+double RandomStream::uniform() { return (static_cast<double>(next() >> 12) + 0.5) * 0x1.0p-52; }
 
 std::int64_t RandomStream::uniform_int(std::int64_t low, std::int64_t high) {
   // The bias of the modulo is below range / 2^64: nothing a simulation can see.

@@ -1,6 +1,6 @@
-// Random streams: one per purpose, each a function of the scenario's seed and a name, so that adding
-// draws to one purpose never shifts another. The distributions are ours, because those of the
-// standard library differ between compilers.
+// Random streams: one per purpose, each a function of the scenario's seed and a name, so that
+// adding draws to one purpose never shifts another. The distributions are ours, because those of
+// the standard library differ between compilers.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +29,8 @@ constexpr std::uint64_t hash_combine(std::uint64_t a, std::uint64_t b) {
   return mix64(a ^ (mix64(b) + 0x9e3779b97f4a7c15ULL + (a << 6) + (a >> 2)));
 }
 
-// Inverse of the standard normal distribution (Acklam's rational approximation, relative error below
-// 1.2e-9). REQUIRES: 0 < p < 1.
+// Inverse of the standard normal distribution (Acklam's rational approximation, relative error
+// below 1.2e-9). REQUIRES: 0 < p < 1.
 double normal_quantile(double p);
 
 // xoshiro256** (Blackman, Vigna 2018).
@@ -39,7 +39,7 @@ class RandomStream {
   RandomStream(std::uint64_t seed, std::string_view purpose, std::uint64_t index = 0);
 
   std::uint64_t next();
-  double uniform();                          // in (0, 1), 52 bits, both ends excluded
+  double uniform();  // in (0, 1), 52 bits, both ends excluded
   std::int64_t uniform_int(std::int64_t low, std::int64_t high);  // both ends included
   double exponential(double mean);
   double normal();

@@ -1,6 +1,6 @@
-// The operator graph of one step: one forward pass of a batch on one pipeline stage. The same graph is
-// priced, simulated and executed, so nothing here serves only one of the three. All ranks of a tensor
-// group run the same graph in step (SPMD); shapes are per rank.
+// The operator graph of one step: one forward pass of a batch on one pipeline stage. The same graph
+// is priced, simulated and executed, so nothing here serves only one of the three. All ranks of a
+// tensor group run the same graph in step (SPMD); shapes are per rank.
 #pragma once
 
 #include <array>
@@ -25,7 +25,8 @@ enum class OpFamily : std::uint8_t {
 };
 inline constexpr std::size_t kOpFamilyCount = 7;
 inline constexpr std::array<std::string_view, kOpFamilyCount> kOpFamilyNames{
-    "gemm", "attention_prefill", "attention_decode", "elementwise", "collective", "send_recv", "host"};
+    "gemm", "attention_prefill", "attention_decode", "elementwise", "collective", "send_recv",
+    "host"};
 
 // out[m, n] = act[m, k] x weight[n, k]^T. `m` counts tokens (or sampled rows for lm_head).
 struct GemmOp {
@@ -33,6 +34,7 @@ struct GemmOp {
   Format weights = kBf16;
   Format activations = kBf16;
   Format output = kBf16;
+  bool static_scales = false;  // of the activations: they arrive quantised
 };
 
 // A chunk of a prompt: new tokens attending to `context` earlier ones and to themselves (causal).
@@ -41,19 +43,20 @@ struct PrefillChunk {
   std::int64_t context = 0;
 };
 
-// Decode attention of `sequences` rows over `kv_tokens` cached tokens in all, or prefill attention of the
-// chunks. Heads are per rank.
+// Decode attention of `sequences` rows over `kv_tokens` cached tokens in all, or prefill attention
+// of the chunks. Heads are per rank.
 struct AttentionOp {
   bool decode = false;
   int heads = 0, kv_heads = 0, head_dim = 0;
   std::int64_t window = 0;  // 0: full
   Format kv_cache = kBf16;
-  std::vector<PrefillChunk> chunks;  // prefill
+  std::vector<PrefillChunk> chunks;  // prefill; decode: the prompts beside it in the same step
   std::int64_t sequences = 0;        // decode
   std::int64_t kv_tokens = 0;        // decode: sum over sequences, window applied
 };
 
-// One pass over memory: norm, rotary embedding, SiLU-multiply, residual add, quantisation, embedding.
+// One pass over memory: norm, rotary embedding, SiLU-multiply, residual add, quantisation,
+// embedding.
 struct ElementwiseOp {
   std::int64_t bytes_read = 0;
   std::int64_t bytes_written = 0;
@@ -76,8 +79,8 @@ struct CollectiveOp {
   Format wire = kBf16;
 };
 
-// What an operator's cost depends on, besides the model. Lets the step simulation remember the part of
-// a step that only depends on the number of tokens.
+// What an operator's cost depends on, besides the model. Lets the step simulation remember the part
+// of a step that only depends on the number of tokens.
 enum class DependsOn : std::uint8_t { tokens, rows, attention };
 
 struct Operator {
@@ -102,9 +105,10 @@ struct StepGraph {
 struct BatchShape {
   std::vector<PrefillChunk> prefill;
   std::int64_t decode_sequences = 0;
-  std::int64_t decode_kv_tokens = 0;           // each sequence's cached tokens, the new one included
-  std::int64_t decode_kv_tokens_windowed = 0;  // the same with each sequence cut to the model's window
-  std::int64_t rows = 0;                       // rows that reach lm_head and the sampler
+  std::int64_t decode_kv_tokens = 0;  // each sequence's cached tokens, the new one included
+  std::int64_t decode_kv_tokens_windowed =
+      0;                  // the same with each sequence cut to the model's window
+  std::int64_t rows = 0;  // rows that reach lm_head and the sampler
 
   std::int64_t tokens() const {
     std::int64_t sum = decode_sequences;

@@ -12,13 +12,13 @@
 namespace foretoken {
 
 enum class VertexKind : std::uint8_t {
-  gpu,           // a device that computes; never forwards traffic
-  nvswitch,      // forwards; may reduce in the switch (multicast)
+  gpu,       // a device that computes; never forwards traffic
+  nvswitch,  // forwards; may reduce in the switch (multicast)
   pcie_switch,
   root_complex,  // one socket
   nic,           // forwards only between its PCIe and its network side
   network_switch,
-  host_memory    // never forwards
+  host_memory  // never forwards
 };
 
 // In the order in which routes prefer them.

@@ -213,9 +213,9 @@ Format parse_format(std::string_view text, FormatRole role) {
         unknown(text, "groups are g32, g64 or g128");
       }
       format.group = group;
-    } else if (const auto scale = parse_scale(part);
-               scale != Format::Scale::none && format.scale == Format::Scale::none &&
-               format.kind == Format::Kind::integer) {
+    } else if (const auto scale = parse_scale(part); scale != Format::Scale::none &&
+                                                     format.scale == Format::Scale::none &&
+                                                     format.kind == Format::Kind::integer) {
       format.scale = scale;
     } else {
       unknown(text, fmt::format("\"{}\" does not belong here; try {}", part,

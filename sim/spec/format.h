@@ -3,10 +3,10 @@
 //   fp32 | bf16 | fp16 | fp8[/gG] | fp4[/gG] | intB[/gG][/spike][/affine|/sym|/log8]
 //   intB[/gG]/float-scale | intB[/gG]/integer-scale            (weights)
 //
-// B is 2..8. On the wire G is 32, 64 or 128 and defaults to 128 for B >= 5 and to 32 for B <= 4, scale
-// kind affine. A weight or activation format without G is per channel (weights) or per token
-// (activations). Bits are packed with nothing padded, b/8 byte per value (FlashCommunication V2, bit
-// splitting).
+// B is 2..8. On the wire G is 32, 64 or 128 and defaults to 128 for B >= 5 and to 32 for B <= 4,
+// scale kind affine. A weight or activation format without G is per channel (weights) or per token
+// (activations). Bits are packed with nothing padded, b/8 byte per value (FlashCommunication V2,
+// bit splitting).
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,8 @@ struct Format {
     symmetric,      // fp16 scale, 2 bytes a group
     log8,           // int8 logarithm of the scale and a byte zero code, 2 bytes a group
     float_scale,    // weights: one float scale a group or channel (2 bytes)
-    integer_scale,  // weights: one integer scale a group (2 bytes), Integer Scale (arXiv 2405.14597)
+    integer_scale,  // weights: one integer scale a group (2 bytes), Integer Scale (arXiv
+                    // 2405.14597)
   };
   Kind kind = Kind::bf16;
   int bits = 16;
@@ -51,7 +52,8 @@ std::string to_string(const Format& format);  // the grammar above, defaults lef
 
 enum class FormatRole { weights, activations, kv_cache, wire };
 
-// Throws InputError, without a mark, with the remedy: `unknown format "int9" (2..8 bits; try int8)`.
+// Throws InputError, without a mark, with the remedy: `unknown format "int9" (2..8 bits; try
+// int8)`.
 Format parse_format(std::string_view text, FormatRole role);
 
 }  // namespace foretoken

@@ -16,7 +16,8 @@ struct MoeSpec {
   bool operator==(const MoeSpec&) const = default;
 };
 
-// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434); kv_lora_rank 0 means plain attention.
+// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434); kv_lora_rank 0 means plain
+// attention.
 struct MlaSpec {
   int kv_lora_rank = 0;
   int q_lora_rank = 0;
@@ -41,8 +42,10 @@ struct ModelSpec {
   bool tied_embeddings = false;
   bool qkv_bias = false;
   bool qk_norm = false;
+  bool post_norms = false;  // a second norm after attention and after the MLP (Gemma-2, Gemma-3)
   std::int64_t sliding_window = 0;  // 0: full attention
-  int window_every = 1;  // of each `window_every` layers, all but the last use the window (Gemma-2: 2)
+  int window_every =
+      1;  // of each `window_every` layers, all but the last use the window (Gemma-2: 2)
   MoeSpec moe;
   MlaSpec mla;
 

@@ -1,6 +1,6 @@
 // A profile: what one device costs. A flat table of named numbers, each with its provenance, and
-// sample tables of measured operators. Profiles stack: a later one overrides an earlier one number by
-// number, sample table by sample table.
+// sample tables of measured operators. Profiles stack: a later one overrides an earlier one number
+// by number, sample table by sample table.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +22,8 @@ struct Parameter {
   std::string source;  // who says so: a file, a paper, a command and its date
 };
 
-// The names a profile may use. `*` stands for one path element, such as a GEMM format or link class.
-// `foretoken list profiles` and the strict reader both use this table.
+// The names a profile may use. `*` stands for one path element, such as a GEMM format or link
+// class. `foretoken list profiles` and the strict reader both use this table.
 struct ProfileKey {
   std::string_view pattern;
   Unit unit;
@@ -35,6 +35,10 @@ const ProfileKey* find_profile_key(std::string_view name);
 // One measured operator call. What `shape` holds depends on the family:
 //   gemm.FORMAT        m, n, k
 //   all_reduce.FORMAT  ranks, bytes per rank
+//   engine_all_reduce.FORMAT  the same, of an engine's own kernels: used instead of a simulation
+//   quantise.FORMAT    m, k: what a GEMM sample with dynamic scales contains besides the GEMM
+//   elementwise.NAME   bytes read and written by the operator of this name
+//   attention.*        sim/cost/attention_table.h
 struct Sample {
   std::vector<std::int64_t> shape;
   double seconds = 0;
@@ -51,7 +55,7 @@ struct Profile {
   std::string device;       // "H100-SXM5-80GB", "Intel Xeon, 2 cores"
   std::string fingerprint;  // of the machine it was measured on; empty for datasheets
   std::string date;
-  std::string file;         // where it was read from
+  std::string file;  // where it was read from
   std::map<std::string, Parameter, std::less<>> parameters;
   std::map<std::string, SampleTable, std::less<>> samples;
 

@@ -1,5 +1,5 @@
-// Where a number comes from. Ordered from strongest to weakest: what is computed from several numbers
-// is as strong as the weakest of them.
+// Where a number comes from. Ordered from strongest to weakest: what is computed from several
+// numbers is as strong as the weakest of them.
 #pragma once
 
 #include <algorithm>

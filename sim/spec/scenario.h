@@ -1,6 +1,6 @@
-// A scenario: everything a user states about one simulation. Plain data, already checked for units and
-// ranges by sim/config; relations between parts (does it fit, do degrees divide) are checked where the
-// parts meet.
+// A scenario: everything a user states about one simulation. Plain data, already checked for units
+// and ranges by sim/config; relations between parts (does it fit, do degrees divide) are checked
+// where the parts meet.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 
 #include "sim/core/error.h"
 #include "sim/core/units.h"
+#include "sim/spec/engine.h"
 #include "sim/spec/format.h"
 #include "sim/spec/model.h"
 #include "sim/spec/provenance.h"
@@ -35,7 +36,8 @@ struct ParallelSpec {
 };
 
 // Which GPU each rank sits on. Explicit groups list GPU indices per tensor group, in the order
-// pipeline within data; `order` names the dimensions from the innermost (neighbouring GPUs) outwards.
+// pipeline within data; `order` names the dimensions from the innermost (neighbouring GPUs)
+// outwards.
 struct PlacementSpec {
   std::vector<std::string> order{"tensor", "expert", "pipeline", "data"};
   std::vector<std::vector<int>> groups;  // empty: auto
@@ -56,25 +58,12 @@ struct PrecisionSpec {
   Format kv_cache = kBf16;
   Format all_reduce = kBf16;
   Format all_to_all = kBf16;
-  SourceMark mark;
-};
-
-struct EngineSpec {
-  std::string preset = "vllm-v1";
-  int max_num_seqs = 256;
-  std::int64_t max_num_batched_tokens = 8192;
-  int block_size = 16;
-  bool chunked_prefill = true;
-  double gpu_memory_utilization = 0.9;
-  std::optional<std::int64_t> kv_blocks;      // computed unless given
-  std::optional<Bytes> context_memory;        // driver context and library workspaces
-  std::optional<std::int64_t> max_model_len;  // default: the model's
-  // Host times; the profile's `host.*` override the preset, the scenario overrides both.
-  std::optional<Time> host_step;
-  std::optional<Time> host_sequence;
-  std::optional<Time> host_prefill_step;
-  std::optional<Time> host_request;
-  std::string router = "least-loaded";  // between data-parallel replicas: round-robin | least-loaded
+  // Dynamic scales are computed from the activations by a kernel of their own; static ones stand in
+  // the checkpoint, and the operator before writes the narrow format.
+  enum class ActivationScales : std::uint8_t {
+    dynamic,
+    fixed
+  } activation_scales = ActivationScales::dynamic;
   SourceMark mark;
 };
 
@@ -88,11 +77,13 @@ struct ArrivalSpec {
     closed_loop,
     all_at_once
   } kind = Kind::poisson;
-  double rate = 0;      // per second
-  double cv = 1;        // gamma, weibull: coefficient of variation of the gaps
-  int concurrency = 0;  // closed_loop
-  std::string trace;    // path, resolved
-  double speedup = 1;   // trace: arrival times are divided by this
+  double rate = 0;          // per second
+  double cv = 1;            // gamma, weibull: coefficient of variation of the gaps
+  int concurrency = 0;      // closed_loop
+  Time ramp = kTimeZero;    // closed_loop: the clients' first requests spread evenly over this
+  Time jitter = kTimeZero;  // closed_loop: each request leaves a random 0..jitter late
+  std::string trace;        // path, resolved
+  double speedup = 1;       // trace: arrival times are divided by this
   SourceMark mark;
 };
 
@@ -107,16 +98,17 @@ struct LengthSpec {
     double sigma = 0;
   };
   Side input, output;
-  std::string trace;            // path, resolved; kind == trace
-  std::int64_t max_total = 0;   // requests are cut to this many tokens in all; 0: no cut
+  std::string trace;           // path, resolved; kind == trace
+  std::int64_t max_total = 0;  // requests are cut to this many tokens in all; 0: no cut
   SourceMark mark;
 };
 
 struct WorkloadSpec {
   ArrivalSpec arrivals;
   LengthSpec lengths;
-  std::int64_t requests = 0;  // 0: as many as the trace holds
-  double warmup = 0;          // share of requests left out of the percentiles
+  // 0: as many as the trace holds. In a closed loop also stated as requests_per_client.
+  std::int64_t requests = 0;
+  double warmup = 0;  // share of requests left out of the percentiles
   SourceMark mark;
 };
 
@@ -131,7 +123,8 @@ struct ScenarioSpec {
   std::string file;
   std::uint64_t hash = 0;  // of the canonical text, overrides included
   ModelSpec model;
-  std::string cluster;  // path, resolved
+  SourceMark model_mark;                      // of the key in the scenario
+  std::string cluster;                        // path, resolved
   Marked<std::vector<std::string>> profiles;  // paths, resolved; empty: the cluster's own
   ParallelSpec parallel;
   PlacementSpec placement;

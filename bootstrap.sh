@@ -1,0 +1,92 @@
+#!/bin/sh
+# ./bootstrap.sh demo   build, calibrate this machine in a minute, predict scenarios/quickstart.yaml
+# ./bootstrap.sh test   build and run all tests
+# ./bootstrap.sh deps   only install what is missing
+#
+# Works on a fresh Debian or Ubuntu with a shell and apt, as root or with sudo. Installs only what is
+# missing, and says what.
+set -eu
+cd "$(dirname "$0")"
+
+PACKAGES="g++ cmake ninja-build ccache libyaml-cpp-dev libboost-graph-dev libfmt-dev libcli11-dev
+nlohmann-json3-dev libdnnl-dev libhwloc-dev libgtest-dev libgmock-dev libbenchmark-dev"
+PRESET=${FORETOKEN_PRESET:-release}
+JOBS=${FORETOKEN_JOBS:-$(nproc)}
+
+say() { printf '== %s\n' "$*"; }
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null 2>&1; then
+    sudo "$@"
+  else
+    printf 'bootstrap.sh: %s needs root; run it as root or install sudo\n' "$1" >&2
+    exit 2
+  fi
+}
+
+install_missing() {
+  missing=""
+  for package in $PACKAGES; do
+    if ! dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed'; then
+      missing="$missing $package"
+    fi
+  done
+  if [ -z "$missing" ]; then
+    say "all packages are installed"
+    return
+  fi
+  if ! command -v apt-get >/dev/null 2>&1; then
+    printf 'bootstrap.sh: no apt-get here; install the equivalents of:%s\n' "$missing" >&2
+    exit 2
+  fi
+  say "installing:$missing"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+  # shellcheck disable=SC2086
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+    $missing >/dev/null
+}
+
+build() {
+  if [ "$TARGET" != all ]; then
+    say "building $TARGET only: no CUDA needed"
+  elif command -v nvcc >/dev/null 2>&1 || [ -n "${CUDACXX:-}" ]; then
+    say "CUDA kernels: nvcc found, they are built too"
+  else
+    say "CUDA kernels: SKIPPED, no nvcc on PATH (everything else works without)"
+  fi
+  say "configuring ($PRESET)"
+  cmake --preset "$PRESET" "$@" >build.log 2>&1 || { cat build.log >&2; exit 1; }
+  rm -f build.log
+  say "building with $JOBS jobs"
+  cmake --build "build/$PRESET" -j "$JOBS" --target "$TARGET"
+}
+
+case "${1:-}" in
+  demo)
+    install_missing
+    TARGET=foretoken
+    build -DFORETOKEN_TESTS=OFF
+    say "calibrating this machine (about a minute)"
+    profile=results/this-machine.yaml
+    mkdir -p results
+    "build/$PRESET/foretoken" calibrate --backend cpu --quick --out "$profile"
+    say "predicting scenarios/quickstart.yaml with it"
+    "build/$PRESET/foretoken" simulate scenarios/quickstart.yaml --set "profile=$profile"
+    ;;
+  test)
+    install_missing
+    TARGET=all
+    build -DFORETOKEN_TESTS=ON
+    say "running the tests"
+    ctest --preset "$PRESET" -j "$JOBS"
+    ;;
+  deps)
+    install_missing
+    ;;
+  *)
+    sed -n '2,4s/^# //p' "$0"
+    exit 2
+    ;;
+esac

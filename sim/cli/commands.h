@@ -1,0 +1,18 @@
+// One function per subcommand: registers it, and sets `action` when the user chose it. The action
+// runs after the whole command line has been checked; it returns the exit status.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+namespace foretoken::cli {
+
+using Action = std::function<int()>;
+
+void add_simulate(CLI::App& app, Action& action);
+void add_explain(CLI::App& app, Action& action);
+void add_collective(CLI::App& app, Action& action);
+void add_list(CLI::App& app, Action& action);
+void add_topology(CLI::App& app, Action& action);
+
+}  // namespace foretoken::cli

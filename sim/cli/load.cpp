@@ -1,0 +1,160 @@
+#include "sim/cli/load.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+
+#include "sim/config/cluster_reader.h"
+#include "sim/config/paths.h"
+#include "sim/config/profile_reader.h"
+#include "sim/config/scenario_reader.h"
+#include "sim/config/trace_reader.h"
+
+namespace foretoken::cli {
+namespace {
+
+// The profiles a scenario names, or the cluster's own, lowest first.
+std::vector<std::string> default_profile(const ClusterSpec& cluster) {
+  const auto path = config::find_file(
+      cluster.profile, std::filesystem::path(cluster.file).parent_path(), "calibrate/profiles");
+  if (path.empty()) {
+    throw InputError(
+        SourceMark{cluster.file, 0, 0}, "profile",
+        fmt::format("\"{}\" is neither a file nor a shipped profile; state one", cluster.profile));
+  }
+  return {path.string()};
+}
+
+std::vector<std::string> profile_paths(const ScenarioSpec& scenario, const ClusterSpec& cluster) {
+  return scenario.profiles.value.empty() ? default_profile(cluster) : scenario.profiles.value;
+}
+
+// A measured profile that came with the program was measured on somebody else's machine.
+bool is_shipped(const std::string& path) {
+  std::error_code error;
+  const auto folder =
+      std::filesystem::weakly_canonical(config::data_root() / "calibrate" / "profiles", error);
+  return !error && std::filesystem::weakly_canonical(path, error).parent_path() == folder;
+}
+
+Profile load_profile(const std::vector<std::string>& paths, std::vector<std::string>& notes) {
+  Profile stacked;
+  for (const std::string& path : paths) {
+    const Profile profile = config::read_profile(path);
+    if (!profile.fingerprint.empty() && is_shipped(path)) {
+      notes.push_back(
+          fmt::format("profile {} was measured on another machine ({}); for this one run "
+                      "`foretoken calibrate`",
+                      profile.name, profile.device));
+    }
+    stacked.override_with(profile);
+  }
+  return stacked;
+}
+
+}  // namespace
+
+Loaded load_simulation(const ScenarioOptions& options) {
+  ScenarioSpec scenario = config::read_scenario(options.file, options.overrides);
+  if (options.seed) {
+    scenario.seed = *options.seed;
+  }
+  ClusterSpec cluster = config::read_cluster(scenario.cluster);
+  std::vector<std::string> notes;
+  Profile profile = load_profile(profile_paths(scenario, cluster), notes);
+  const ArrivalSpec& arrivals = scenario.workload.arrivals;
+  const LengthSpec& lengths = scenario.workload.lengths;
+  std::optional<Trace> arrival_trace, length_trace;
+  if (arrivals.kind == ArrivalSpec::Kind::trace) {
+    arrival_trace = config::read_trace(arrivals.trace);
+  }
+  if (lengths.kind == LengthSpec::Kind::trace && lengths.trace != arrivals.trace) {
+    length_trace = config::read_trace(lengths.trace);
+  }
+  const Trace* length_source = length_trace    ? &*length_trace
+                               : arrival_trace ? &*arrival_trace
+                                               : nullptr;
+  Workload workload = make_workload(scenario.workload, arrival_trace ? &*arrival_trace : nullptr,
+                                    length_source, scenario.seed);
+  return {Simulation(std::move(scenario), Topology(std::move(cluster)), std::move(profile),
+                     std::move(workload)),
+          std::move(notes)};
+}
+
+Profile load_device_profile(const std::vector<std::string>& names, const ClusterSpec& cluster) {
+  std::vector<std::string> paths;
+  for (const std::string& name : names) {
+    const auto path = config::find_file(name, {}, "calibrate/profiles");
+    if (path.empty()) {
+      const auto shipped = config::shipped_names("calibrate/profiles");
+      const std::string_view near = nearest(name, shipped);
+      throw InputError(fmt::format("--profile: \"{}\" is neither a file nor a shipped profile ({})",
+                                   name,
+                                   near.empty() ? "see `foretoken list profiles`"
+                                                : fmt::format("did you mean \"{}\"?", near)));
+    }
+    paths.push_back(path.string());
+  }
+  std::vector<std::string> notes;
+  const Profile profile = load_profile(paths.empty() ? default_profile(cluster) : paths, notes);
+  for (const std::string& note : notes) {
+    fmt::print(stderr, "note: {}\n", note);
+  }
+  return profile;
+}
+
+Topology load_topology(const std::string& name) {
+  const auto path = config::find_file(name, {}, "topologies");
+  if (path.empty()) {
+    const auto shipped = config::shipped_names("topologies");
+    const std::string_view near = nearest(name, shipped);
+    throw InputError(SourceMark{name, 0, 0}, "",
+                     near.empty()
+                         ? "neither a file nor a shipped topology (see `foretoken list "
+                           "topologies`)"
+                         : fmt::format("neither a file nor a shipped topology (did you mean "
+                                       "\"{}\"?)",
+                                       near));
+  }
+  return Topology(config::read_cluster(path.string()));
+}
+
+void write_output(const std::string& path, const std::string& text) {
+  if (path == "-") {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    return;
+  }
+  const auto refuse = [&]() -> void {
+    throw InputError(
+        SourceMark{path, 0, 0}, "",
+        "cannot write this file; check that the folder exists, is writable and not full");
+  };
+  std::error_code error;
+  if (std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error)) {
+    // A device or pipe cannot be replaced by renaming.
+    std::ofstream direct(path, std::ios::binary);
+    direct << text << std::flush;
+    if (!direct) {
+      refuse();
+    }
+    return;
+  }
+  const std::string temporary = fmt::format("{}.{}.tmp", path, getpid());
+  {
+    std::ofstream stream(temporary, std::ios::binary);
+    stream << text << std::flush;
+    if (!stream) {
+      std::filesystem::remove(temporary, error);
+      refuse();
+    }
+  }
+  std::filesystem::rename(temporary, path, error);
+  if (error) {
+    std::filesystem::remove(temporary, error);
+    refuse();
+  }
+}
+
+}  // namespace foretoken::cli

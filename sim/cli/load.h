@@ -1,0 +1,32 @@
+// From a scenario file to a simulation that is ready to run: reads everything the scenario names.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sim/serving/simulation.h"
+
+namespace foretoken::cli {
+
+// Options that commands working on a scenario share.
+struct ScenarioOptions {
+  std::string file;
+  std::vector<std::string> overrides;  // key=value
+  std::optional<std::uint64_t> seed;
+};
+
+struct Loaded {
+  Simulation simulation;
+  std::vector<std::string> notes;  // what the reader should know about the inputs, a line each
+};
+Loaded load_simulation(const ScenarioOptions& options);
+// The named profiles stacked, later over earlier; the cluster's default when none is named.
+Profile load_device_profile(const std::vector<std::string>& names, const ClusterSpec& cluster);
+Topology load_topology(const std::string& name);
+
+// Writes atomically (a temporary file beside it, then rename); "-" is standard output. Throws
+// InputError when it cannot.
+void write_output(const std::string& path, const std::string& text);
+
+}  // namespace foretoken::cli

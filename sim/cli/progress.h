@@ -1,0 +1,26 @@
+// A progress line on stderr for what takes longer than two seconds; silent when stderr is no
+// terminal.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+namespace foretoken::cli {
+
+class Progress {
+ public:
+  explicit Progress(std::string what);
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  void update(int done, int total);
+
+ private:
+  std::string what_;
+  std::chrono::steady_clock::time_point start_;
+  bool terminal_;
+  bool shown_ = false;
+};
+
+}  // namespace foretoken::cli

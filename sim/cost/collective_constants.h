@@ -1,0 +1,27 @@
+// What a profile says about collectives, as plain numbers: sim/network simulates with them.
+#pragma once
+
+#include <map>
+
+#include "sim/spec/cluster.h"
+#include "sim/spec/profile.h"
+
+namespace foretoken {
+
+struct CollectiveConstants {
+  double t0 = 0;            // s, fixed time of one call
+  double step_latency = 0;  // s, fixed time of one step, whatever the link
+  struct PerClass {
+    double efficiency = 1;    // share of the link's bandwidth reached
+    double step_latency = 0;  // s, besides the common one
+  };
+  std::map<LinkClass, PerClass> per_class;        // every class has an entry
+  std::map<LinkClass, Provenance> provenance_of;  // weakest of the numbers a class uses
+  Provenance provenance = Provenance::assumed;    // weakest over the classes the profile speaks of
+  double sd_family = 0;
+};
+
+// Numbers that the profile lacks are assumed (sim/cost/assumptions.h).
+CollectiveConstants collective_constants(const Profile& profile);
+
+}  // namespace foretoken

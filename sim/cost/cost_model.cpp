@@ -1,0 +1,238 @@
+#include "sim/cost/cost_model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "sim/core/error.h"
+#include "sim/core/random.h"
+#include "sim/cost/assumptions.h"
+#include "sim/cost/attention_table.h"
+#include "sim/cost/gemm_family.h"
+#include "sim/cost/sample_grid.h"
+#include "sim/cost/work.h"
+
+namespace foretoken {
+namespace {
+
+// A fixed time plus work at a rate, with where both come from.
+struct Line {
+  double t0 = 0;
+  double bandwidth = 0;  // bytes/s
+  double peak = 0;       // op/s
+  Provenance provenance = Provenance::measured;
+};
+
+double read(const Profile& profile, std::string_view key, double fallback, Provenance& provenance) {
+  const Parameter* parameter = profile.find(key);
+  provenance = weakest(provenance, parameter ? parameter->provenance : Provenance::assumed);
+  return parameter ? parameter->value : fallback;
+}
+
+double read_bandwidth(const Profile& profile, std::string_view efficiency_key, double fallback,
+                      Provenance& provenance) {
+  const Parameter& bandwidth = profile.at("device.memory_bandwidth");
+  provenance = weakest(provenance, bandwidth.provenance);
+  return bandwidth.value * read(profile, efficiency_key, fallback, provenance);
+}
+
+Line prefill_line(const Profile& profile) {
+  Line line;
+  line.t0 = read(profile, "attention.prefill.t0", assumed::kAttentionT0, line.provenance);
+  line.bandwidth = read_bandwidth(profile, "attention.decode.bandwidth_efficiency",
+                                  assumed::kDecodeBandwidthEfficiency, line.provenance);
+  const double efficiency =
+      read(profile, "attention.prefill.efficiency", assumed::kPrefillEfficiency, line.provenance);
+  if (const Parameter* peak = profile.find("gemm.bf16.peak")) {
+    line.peak = peak->value * efficiency;
+    line.provenance = weakest(line.provenance, peak->provenance);
+  }
+  return line;
+}
+
+Line decode_line(const Profile& profile) {
+  Line line;
+  line.t0 = read(profile, "attention.decode.t0", assumed::kAttentionT0, line.provenance);
+  line.bandwidth = read_bandwidth(profile, "attention.decode.bandwidth_efficiency",
+                                  assumed::kDecodeBandwidthEfficiency, line.provenance);
+  return line;
+}
+
+Line elementwise_line(const Profile& profile) {
+  Line line;
+  line.t0 = read(profile, "elementwise.t0", assumed::kElementwiseT0, line.provenance);
+  const bool own = profile.find("elementwise.bandwidth_efficiency") != nullptr;
+  line.bandwidth = read_bandwidth(
+      profile, own ? "elementwise.bandwidth_efficiency" : "device.bandwidth_efficiency",
+      assumed::kBandwidthEfficiency, line.provenance);
+  return line;
+}
+
+std::uint64_t format_bits(const Format& format) {
+  return static_cast<std::uint64_t>(format.kind) | static_cast<std::uint64_t>(format.bits) << 4 |
+         static_cast<std::uint64_t>(format.group) << 12 |
+         static_cast<std::uint64_t>(format.scale) << 24 |
+         static_cast<std::uint64_t>(format.spike ? 1 : 0) << 28;
+}
+
+SampleGrid kernel_grid(const Profile& profile, const std::string& name, const SampleTable& table) {
+  std::vector<SampleGrid::Point> points;
+  for (const Sample& sample : table.samples) {
+    if (sample.shape.size() != 1 || sample.shape[0] <= 0 || !(sample.seconds > 0)) {
+      throw InputError(SourceMark{profile.file, 0, 0}, "samples." + name,
+                       "a kernel sample needs positive bytes and time; remove the row");
+    }
+    points.push_back({{static_cast<double>(sample.shape[0]), 0, 0, 0}, sample.seconds});
+  }
+  return SampleGrid(std::move(points), 1, {});
+}
+
+constexpr std::uint64_t kPrefillKey = hash_text("attention_prefill");
+constexpr std::uint64_t kDecodeKey = hash_text("attention_decode");
+constexpr std::uint64_t kElementwiseKey = hash_text("elementwise");
+constexpr std::uint64_t kHostKey = hash_text("host");
+
+// Families without a shape effect: the spread is the family's alone.
+Estimate family_estimate(double seconds, double sd, std::uint64_t key, Provenance provenance) {
+  Estimate estimate;
+  estimate.seconds = seconds;
+  estimate.sd_family = sd;
+  estimate.family_key = key;
+  estimate.shape_key = key;
+  estimate.provenance = provenance;
+  return estimate;
+}
+
+}  // namespace
+
+struct CostModel::Impl {
+  explicit Impl(Profile p) : profile(std::move(p)) {}
+
+  Profile profile;
+  Line prefill, decode, elementwise;
+  double sd_attention = 0, sd_elementwise = 0, sd_host = 0;
+  AttentionTable attention{profile};
+  // Measured kernels by the operator's name, over the bytes moved.
+  std::map<std::string, std::pair<SampleGrid, Provenance>, std::less<>> kernels;
+  bool quantise_included = false;  // GEMM samples contain the quantisation of their activations
+  // Formats are resolved when first asked for: a scenario uses two or three of the hundreds
+  // possible.
+  mutable AppendCache<GemmFamily, 64> families;
+
+  const GemmFamily& family(const GemmOp& op) const {
+    const std::uint64_t key = format_bits(op.weights) << 32 | format_bits(op.activations);
+    return families.get(key, mix64(key),
+                        [&] { return GemmFamily(profile, op.weights, op.activations); });
+  }
+};
+
+CostModel::CostModel(Profile profile) : impl_(std::make_unique<Impl>(std::move(profile))) {
+  const Profile& p = impl_->profile;
+  p.at("device.memory");
+  p.at("device.memory_bandwidth");
+  for (const auto& [name, table] : p.samples) {
+    if (name.starts_with("gemm.") && !parse_gemm_format_name(name.substr(5))) {
+      throw InputError(SourceMark{p.file, 0, 0}, "samples." + name,
+                       "unknown GEMM format (try gemm.bf16, gemm.fp8, gemm.w8a8, "
+                       "gemm.w4a16/g128)");
+    }
+  }
+  for (const auto& [name, table] : p.samples) {
+    if (name.starts_with("elementwise.") && !table.samples.empty()) {
+      impl_->kernels.emplace(name.substr(12),
+                             std::pair(kernel_grid(p, name, table), table.provenance));
+    }
+  }
+  impl_->quantise_included = p.value_or("gemm.quantise_included", 0) > 0;
+  impl_->prefill = prefill_line(p);
+  impl_->decode = decode_line(p);
+  impl_->elementwise = elementwise_line(p);
+  impl_->sd_attention = p.value_or("attention.sd_family", assumed::kSdFamily);
+  impl_->sd_elementwise = p.value_or("elementwise.sd_family", assumed::kSdFamily);
+  impl_->sd_host = p.value_or("host.sd_family", assumed::kSdHost);
+}
+
+CostModel::~CostModel() = default;
+CostModel::CostModel(CostModel&&) noexcept = default;
+CostModel& CostModel::operator=(CostModel&&) noexcept = default;
+
+const Profile& CostModel::profile() const { return impl_->profile; }
+
+Estimate CostModel::price(const Operator& op) const {
+  if (const auto* gemm_op = std::get_if<GemmOp>(&op.what)) {
+    return gemm(*gemm_op);
+  }
+  if (const auto* attention_op = std::get_if<AttentionOp>(&op.what)) {
+    return attention(*attention_op);
+  }
+  const auto* elementwise_op = std::get_if<ElementwiseOp>(&op.what);
+  FT_CHECK(elementwise_op != nullptr, "{}: collectives are simulated, not priced", op.name);
+  if (op.name == "quantise" && impl_->quantise_included) {
+    return family_estimate(0, 0, kElementwiseKey, Provenance::measured);
+  }
+  if (const auto kernel = impl_->kernels.find(op.name); kernel != impl_->kernels.end()) {
+    const auto bytes =
+        static_cast<double>(elementwise_op->bytes_read + elementwise_op->bytes_written);
+    const auto found = kernel->second.first.at({bytes, 0, 0, 0});
+    Estimate estimate = family_estimate(found.seconds, impl_->sd_elementwise, kElementwiseKey,
+                                        kernel->second.second);
+    estimate.extrapolated = !found.inside;
+    return estimate;
+  }
+  return elementwise(*elementwise_op);
+}
+
+Estimate CostModel::gemm(const GemmOp& op) const {
+  FT_CHECK(op.m > 0 && op.n > 0 && op.k > 0, "GEMM of {} x {} x {}", op.m, op.n, op.k);
+  return impl_->family(op).price(op);
+}
+
+Estimate CostModel::attention(const AttentionOp& op) const {
+  if (const auto measured = impl_->attention.price(op)) {
+    Estimate estimate = family_estimate(measured->seconds, impl_->sd_attention,
+                                        op.decode ? kDecodeKey : kPrefillKey, measured->provenance);
+    estimate.extrapolated = !measured->inside;
+    return estimate;
+  }
+  if (op.decode) {
+    const Line& line = impl_->decode;
+    return family_estimate(line.t0 + decode_bytes(op) / line.bandwidth, impl_->sd_attention,
+                           kDecodeKey, line.provenance);
+  }
+  const Line& line = impl_->prefill;
+  if (line.peak <= 0) {
+    impl_->profile.at("gemm.bf16.peak");  // throws: attention computes at this rate
+  }
+  const double work = std::max(prefill_flops(op) / line.peak, prefill_bytes(op) / line.bandwidth);
+  return family_estimate(line.t0 + work, impl_->sd_attention, kPrefillKey, line.provenance);
+}
+
+Estimate CostModel::elementwise(const ElementwiseOp& op) const {
+  const Line& line = impl_->elementwise;
+  const auto bytes = static_cast<double>(op.bytes_read + op.bytes_written);
+  return family_estimate(line.t0 + bytes / line.bandwidth, impl_->sd_elementwise, kElementwiseKey,
+                         line.provenance);
+}
+
+Estimate CostModel::host(bool has_prefill, std::int64_t sequences) const {
+  Provenance provenance = Provenance::measured;
+  double seconds = read(impl_->profile, "host.step", 0, provenance);
+  seconds += read(impl_->profile, "host.sequence", 0, provenance) * static_cast<double>(sequences);
+  if (has_prefill) {
+    seconds += read(impl_->profile, "host.prefill_step", 0, provenance);
+  }
+  return family_estimate(seconds, impl_->sd_host, kHostKey, provenance);
+}
+
+Estimate CostModel::host_request() const {
+  Provenance provenance = Provenance::measured;
+  const double seconds = read(impl_->profile, "host.request", 0, provenance);
+  return family_estimate(seconds, impl_->sd_host, kHostKey, provenance);
+}
+
+}  // namespace foretoken

@@ -1,0 +1,58 @@
+// All replicas of a deployment behind a router, fed with a workload.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "sim/core/event_queue.h"
+#include "sim/serving/replica.h"
+#include "sim/serving/workload.h"
+
+namespace foretoken {
+
+enum class Router { least_loaded, round_robin };
+
+class Fleet final : public EventHandler, private CompletionListener {
+ public:
+  struct Config {
+    SchedulerLimits limits;
+    std::vector<std::vector<std::shared_ptr<StepTimer>>> stages;  // per replica
+    Router router = Router::least_loaded;
+    std::int64_t max_model_len = 0;
+    double warmup = 0;
+    bool timeline = false;
+    HostOverlap host_overlap = HostOverlap::none;
+  };
+
+  Fleet(const Config& config, const Workload& workload, const CostModel& cost,
+        const CostDraw& draw);
+
+  // Runs to the end. Checks that every token and every KV block is accounted for.
+  RunRecord run();
+
+  void handle(std::uint64_t payload) override;
+
+ private:
+  void finished(std::int32_t request) override;
+  void arrive(std::int32_t request);
+  void schedule_next_arrival();
+  void send_next_of_closed_loop();
+  Time delay_of(std::int32_t request) const;
+  std::int64_t waiting() const;  // for admission, over all replicas
+  Replica& choose();
+  void check_books() const;
+
+  const Workload& workload_;
+  Router router_;
+  std::int64_t max_model_len_;
+  Time front_end_;  // from arrival to the engine's queue
+  EventQueue events_;
+  RunRecord record_;
+  std::vector<std::unique_ptr<Replica>> replicas_;
+  std::vector<std::int32_t> chosen_;  // replica of each request
+  std::int32_t next_ = 0;             // next request to arrive
+  std::size_t turn_ = 0;
+  std::int64_t finished_ = 0;
+};
+
+}  // namespace foretoken

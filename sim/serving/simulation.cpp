@@ -1,0 +1,188 @@
+#include "sim/serving/simulation.h"
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <thread>
+
+#include "sim/core/error.h"
+#include "sim/serving/fleet.h"
+
+namespace foretoken {
+namespace {
+
+void set_if(Profile& profile, const char* key, const std::optional<Time>& value) {
+  if (value) {
+    profile.parameters.insert_or_assign(
+        key, Parameter{to_seconds(*value), Provenance::assumed, "stated in the scenario"});
+  }
+}
+
+std::vector<Summary> run_replications(const Simulation& simulation, const RunOptions& options) {
+  const int total = options.replications;
+  std::vector<Summary> summaries(static_cast<std::size_t>(total));
+  std::atomic<int> next{0}, done{0};
+  std::mutex mutex;
+  std::exception_ptr failure;
+  const auto work = [&] {
+    for (int i = next++; i < total; i = next++) {
+      try {
+        const CostDraw draw(simulation.scenario().seed, i, total);
+        const RunRecord record = simulation.run(draw, options.exact);
+        summaries[static_cast<std::size_t>(i)] =
+            summarise(record, simulation.scenario().workload.warmup, simulation.scenario().slo);
+      } catch (...) {
+        const std::lock_guard lock(mutex);
+        failure = failure ? failure : std::current_exception();
+      }
+      const std::lock_guard lock(mutex);
+      ++done;
+      if (options.progress) {
+        options.progress(done, total);
+      }
+    }
+  };
+  const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  const int count = std::min(options.threads > 0 ? options.threads : cores, total);
+  std::vector<std::thread> threads;
+  threads.reserve(static_cast<std::size_t>(count));
+  for (int i = 0; i < count; ++i) {
+    threads.emplace_back(work);
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  if (failure) {
+    std::rethrow_exception(failure);
+  }
+  return summaries;
+}
+
+std::map<std::string, Interval> make_intervals(const Summary& point,
+                                               const std::vector<Summary>& runs, double level) {
+  std::map<std::string, Interval> intervals;
+  std::vector<std::map<std::string, double>> values;
+  values.reserve(runs.size());
+  for (const Summary& run : runs) {
+    const auto metrics = run.metrics();
+    values.emplace_back(metrics.begin(), metrics.end());
+  }
+  for (const auto& [name, value] : point.metrics()) {
+    std::vector<double> sample;
+    for (const auto& run : values) {
+      if (const auto it = run.find(name); it != run.end()) {
+        sample.push_back(it->second);
+      }
+    }
+    if (sample.size() >= 2) {
+      Interval interval = replication_interval(std::move(sample), level);
+      // Where a metric bends (a queue that forms), the draws may all lie on one side of the point.
+      interval.low = std::min(interval.low, value);
+      interval.high = std::max(interval.high, value);
+      intervals.emplace(name, interval);
+    }
+  }
+  return intervals;
+}
+
+}  // namespace
+
+Profile with_host_times(Profile profile, const EngineSpec& engine) {
+  const HostTimes& preset = engine.host_default;
+  const auto fill = [&](const char* key, double value) {
+    profile.parameters.try_emplace(key, Parameter{value, Provenance::assumed, preset.source});
+  };
+  fill("host.step", to_seconds(preset.step));
+  fill("host.sequence", to_seconds(preset.sequence));
+  fill("host.prefill_step", to_seconds(preset.prefill_step));
+  fill("host.request", to_seconds(preset.request));
+  fill("host.sd_family", preset.sd);
+  set_if(profile, "host.step", engine.host_step);
+  set_if(profile, "host.sequence", engine.host_sequence);
+  set_if(profile, "host.prefill_step", engine.host_prefill_step);
+  set_if(profile, "host.request", engine.host_request);
+  return profile;
+}
+
+Simulation::Simulation(ScenarioSpec scenario, Topology topology, Profile profile, Workload workload)
+    : Simulation(scenario, std::move(topology),
+                 std::make_shared<const CostModel>(
+                     with_host_times(std::move(profile), scenario.engine)),
+                 std::move(workload)) {}
+
+Simulation::Simulation(ScenarioSpec scenario, Topology topology,
+                       std::shared_ptr<const CostModel> cost, Workload workload)
+    : scenario_(std::move(scenario)),
+      topology_(std::move(topology)),
+      cost_(std::move(cost)),
+      builder_(scenario_.model, scenario_.precision, scenario_.parallel, scenario_.model_mark),
+      placements_(place(scenario_.parallel, scenario_.placement, topology_)),
+      memory_(plan_memory(builder_, cost_->profile(), scenario_)),
+      workload_(std::move(workload)) {}
+
+StepContext Simulation::step_context() const {
+  StepContext context;
+  context.builder = &builder_;
+  context.cost = cost_.get();
+  context.topology = &topology_;
+  context.collective = collective_costs(*cost_);
+  read_engine_all_reduce(cost_->profile(), context);
+  return context;
+}
+
+SchedulerLimits Simulation::scheduler_limits() const {
+  SchedulerLimits limits;
+  limits.max_num_seqs = scenario_.engine.max_num_seqs;
+  limits.max_num_batched_tokens = scenario_.engine.max_num_batched_tokens;
+  limits.block_size = scenario_.engine.block_size;
+  limits.kv_blocks = memory_.blocks;
+  limits.chunked_prefill = scenario_.engine.chunked_prefill;
+  limits.window = scenario_.model.sliding_window;
+  limits.batching = scenario_.engine.batching;
+  limits.admission = scenario_.engine.admission;
+  limits.decode_first = scenario_.engine.decode_first;
+  limits.micro_batches =
+      scenario_.engine.micro_batches == MicroBatches::balanced ? scenario_.parallel.pipeline : 1;
+  return limits;
+}
+
+RunRecord Simulation::run(const CostDraw& draw, bool exact, bool timeline) const {
+  const StepContext context = step_context();
+  Fleet::Config config;
+  config.limits = scheduler_limits();
+  config.router =
+      scenario_.engine.router == "round-robin" ? Router::round_robin : Router::least_loaded;
+  config.max_model_len = scenario_.engine.max_model_len.value_or(scenario_.model.max_positions);
+  config.warmup = scenario_.workload.warmup;
+  config.timeline = timeline;
+  config.host_overlap = scenario_.engine.host_overlap;
+  // Replicas whose links are alike share what their timers remember.
+  std::map<std::vector<double>, std::vector<std::shared_ptr<StepTimer>>> alike;
+  for (const ReplicaPlacement& placement : placements_) {
+    auto& stages = alike[link_signature(placement, topology_)];
+    if (stages.empty()) {
+      for (std::size_t i = 0; i < placement.stages.size(); ++i) {
+        stages.push_back(std::make_shared<StepTimer>(context, placement.stages[i],
+                                                     static_cast<int>(i), draw, exact));
+      }
+    }
+    config.stages.push_back(stages);
+  }
+  return Fleet(config, workload_, *cost_, draw).run();
+}
+
+Result simulate(const Simulation& simulation, const RunOptions& options) {
+  Result result;
+  result.record = simulation.run(CostDraw(), options.exact);
+  result.point =
+      summarise(result.record, simulation.scenario().workload.warmup, simulation.scenario().slo);
+  result.replications = options.replications;
+  if (options.replications >= 2) {
+    result.intervals =
+        make_intervals(result.point, run_replications(simulation, options), result.level);
+  }
+  return result;
+}
+
+}  // namespace foretoken

@@ -1,0 +1,83 @@
+// A scenario made ready, and its runs. Everything here is immutable after construction; runs of
+// different replications may go in parallel.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sim/cost/cost_model.h"
+#include "sim/metrics/metrics.h"
+#include "sim/model/graph_builder.h"
+#include "sim/scheduler/scheduler.h"
+#include "sim/serving/memory.h"
+#include "sim/serving/placement.h"
+#include "sim/serving/workload.h"
+#include "sim/spec/profile.h"
+#include "sim/spec/scenario.h"
+#include "sim/topology/topology.h"
+
+namespace foretoken {
+
+class Simulation {
+ public:
+  // `profile`: the stacked profiles. Throws InputError when the parts do not go together: degrees,
+  // memory, missing numbers, a trace without arrivals.
+  Simulation(ScenarioSpec scenario, Topology topology, Profile profile, Workload workload);
+
+  // With costs that several simulations share; host times are theirs (with_host_times).
+  Simulation(ScenarioSpec scenario, Topology topology, std::shared_ptr<const CostModel> cost,
+             Workload workload);
+
+  // `timeline`: also record the KV use over time.
+  RunRecord run(const CostDraw& draw, bool exact, bool timeline = false) const;
+
+  const ScenarioSpec& scenario() const { return scenario_; }
+  const Topology& topology() const { return topology_; }
+  const Profile& profile() const { return cost_->profile(); }
+  const CostModel& cost() const { return *cost_; }
+  const GraphBuilder& builder() const { return builder_; }
+  const MemoryPlan& memory() const { return memory_; }
+  const Workload& workload() const { return workload_; }
+  const std::vector<ReplicaPlacement>& placements() const { return placements_; }
+  StepContext step_context() const;
+  SchedulerLimits scheduler_limits() const;
+
+ private:
+  ScenarioSpec scenario_;
+  Topology topology_;
+  std::shared_ptr<const CostModel> cost_;
+  GraphBuilder builder_;
+  std::vector<ReplicaPlacement> placements_;
+  MemoryPlan memory_;
+  Workload workload_;
+};
+
+// The engine's host times, where the profile has none of its own: the scenario's numbers override
+// the profile's, the preset's fill what both leave open.
+Profile with_host_times(Profile profile, const EngineSpec& engine);
+
+struct Result {
+  Summary point;                              // replication-free estimate
+  RunRecord record;                           // of the point estimate
+  std::map<std::string, Interval> intervals;  // by metric; empty without replications
+  int replications = 0;
+  double level = 0.9;
+};
+
+struct RunOptions {
+  int replications = 16;
+  bool exact = false;
+  int threads = 0;  // 0: all cores
+  std::function<void(int done, int total)>
+      progress;  // may be empty; called from one thread at a time
+};
+
+// The point estimate and `replications` runs with drawn costs on the same requests. The result does
+// not depend on the number of threads.
+Result simulate(const Simulation& simulation, const RunOptions& options);
+
+}  // namespace foretoken

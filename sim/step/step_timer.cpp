@@ -1,0 +1,271 @@
+#include "sim/step/step_timer.h"
+
+#include <algorithm>
+
+#include "sim/core/error.h"
+#include "sim/core/random.h"
+#include "sim/cost/collective_constants.h"
+#include "sim/step/codec_price.h"
+
+namespace foretoken {
+namespace {
+
+// A batch that makes the builder emit every kind of operator, to read the attention operators from.
+BatchShape probe() {
+  BatchShape batch;
+  batch.prefill.push_back({2, 0});
+  batch.decode_sequences = 1;
+  batch.decode_kv_tokens = 1;
+  batch.decode_kv_tokens_windowed = 1;
+  batch.rows = 1;
+  return batch;
+}
+
+BatchShape of_tokens(std::int64_t tokens) {
+  BatchShape batch;
+  batch.prefill.push_back({tokens, 0});
+  batch.rows = 1;
+  return batch;
+}
+
+BatchShape of_rows(std::int64_t rows) {
+  BatchShape batch;
+  batch.decode_sequences = rows;
+  batch.decode_kv_tokens = rows;
+  batch.decode_kv_tokens_windowed = rows;
+  batch.rows = rows;
+  return batch;
+}
+
+}  // namespace
+
+CollectiveCosts collective_costs(const CostModel& cost) {
+  const CollectiveConstants constants = collective_constants(cost.profile());
+  CollectiveCosts costs;
+  costs.t0 = time_from_seconds(constants.t0);
+  costs.step_latency = time_from_seconds(constants.step_latency);
+  for (const auto& [link_class, numbers] : constants.per_class) {
+    costs.per_class[link_class] = {numbers.efficiency, time_from_seconds(numbers.step_latency)};
+  }
+  costs.codec = [&cost](std::int64_t values, const Format& wire) {
+    return time_from_seconds(codec_price(cost, values, wire).seconds);
+  };
+  costs.provenance = constants.provenance;
+  costs.sd_family = constants.sd_family;
+  return costs;
+}
+
+void read_engine_all_reduce(const Profile& profile, StepContext& context) {
+  const auto table = profile.samples.find("engine_all_reduce.bf16");
+  if (table == profile.samples.end()) {
+    return;
+  }
+  std::map<int, std::vector<SampleGrid::Point>> by_ranks;
+  for (const Sample& sample : table->second.samples) {
+    FT_CHECK(sample.shape.size() == 2 && sample.shape[1] > 0 && sample.seconds > 0);
+    by_ranks[static_cast<int>(sample.shape[0])].push_back(
+        {{static_cast<double>(sample.shape[1]), 0, 0, 0}, sample.seconds});
+  }
+  for (auto& [ranks, points] : by_ranks) {
+    context.engine_all_reduce.emplace(
+        ranks, SampleGrid(std::move(points), 1, std::array<double, SampleGrid::kMaxAxes>{}));
+  }
+  context.engine_all_reduce_provenance = table->second.provenance;
+}
+
+StepTimer::StepTimer(const StepContext& context, StagePlacement placement, int stage,
+                     const CostDraw& draw, bool exact)
+    : context_(context),
+      placement_(std::move(placement)),
+      stage_(stage),
+      draw_(draw),
+      exact_(exact) {
+  for (const Segment& segment : context_.builder->build(probe(), stage_).segments) {
+    for (const Operator& op : segment.operators) {
+      if (const auto* attention = std::get_if<AttentionOp>(&op.what)) {
+        auto& list = attention->decode ? decode_attention_ : prefill_attention_;
+        const auto same = std::find_if(list.begin(), list.end(), [&](const AttentionTemplate& t) {
+          return t.op.window == attention->window;
+        });
+        if (same != list.end()) {
+          same->times += segment.repeat;
+        } else {
+          list.push_back({*attention, segment.repeat});
+        }
+      }
+    }
+  }
+}
+
+// Uncompressed all-reduces of an engine that was measured on this many ranks.
+const SampleGrid* StepTimer::measured_all_reduce(const CollectiveOp& op) const {
+  if (op.kind != CollectiveKind::all_reduce || !(op.wire == kBf16)) {
+    return nullptr;
+  }
+  const auto it = context_.engine_all_reduce.find(static_cast<int>(placement_.gpus.size()));
+  return it == context_.engine_all_reduce.end() ? nullptr : &it->second;
+}
+
+Time StepTimer::simulate_collective(const CollectiveOp& op) const {
+  if (const SampleGrid* measured = measured_all_reduce(op)) {
+    return time_from_seconds(measured->at({2.0 * static_cast<double>(op.values), 0, 0, 0}).seconds);
+  }
+  CollectiveRequest request;
+  request.kind = op.kind;
+  request.values = op.values;
+  request.wire = op.wire;
+  if (op.kind != CollectiveKind::send_recv) {
+    request.gpus = placement_.gpus;
+    // Uncompressed all-reduces are those of the engine's library, which calibration measures as
+    // rings; a quantised one is ours and takes the best schedule.
+    if (op.kind == CollectiveKind::all_reduce && !op.wire.quantised()) {
+      request.algorithm = Algorithm::ring;
+    }
+    return simulate_alone(*context_.topology, context_.collective, request).total;
+  }
+  // Each rank sends its share to its counterpart of the next stage; the slowest pair counts.
+  Time slowest = kTimeZero;
+  for (std::size_t i = 0; i < placement_.gpus.size(); ++i) {
+    request.gpus = {placement_.gpus[i], placement_.next_gpus[i]};
+    slowest =
+        std::max(slowest, simulate_alone(*context_.topology, context_.collective, request).total);
+  }
+  return slowest;
+}
+
+StepTime StepTimer::collective_time(const CollectiveOp& op) {
+  Time alone = kTimeZero;
+  if (exact_) {
+    alone = simulate_collective(op);
+  } else {
+    // One wire format per kind in a graph, so that kind and size name the collective.
+    const auto [it, fresh] =
+        collectives_.try_emplace({static_cast<int>(op.kind), op.values}, kTimeZero);
+    if (fresh) {
+      it->second = simulate_collective(op);
+    }
+    alone = it->second;
+  }
+  Estimate estimate;
+  estimate.seconds = to_seconds(alone);
+  estimate.sd_family = context_.collective.sd_family;
+  estimate.family_key = hash_text("collective");
+  estimate.provenance = measured_all_reduce(op) ? context_.engine_all_reduce_provenance
+                                                : context_.collective.provenance;
+  if (op.wire.quantised()) {
+    estimate.provenance =
+        weakest(estimate.provenance, codec_price(*context_.cost, op.values, op.wire).provenance);
+  }
+  StepTime time;
+  const Time drawn = draw_.is_point() ? alone : draw_.duration(estimate);
+  time.share.add(op.kind == CollectiveKind::send_recv ? OpFamily::send_recv : OpFamily::collective,
+                 estimate.provenance, drawn);
+  return time;
+}
+
+StepTime StepTimer::operator_time(const Operator& op) {
+  if (const auto* collective = std::get_if<CollectiveOp>(&op.what)) {
+    return collective_time(*collective);
+  }
+  const Estimate estimate = context_.cost->price(op);
+  StepTime time;
+  time.share.add(op.family, estimate.provenance, draw_.duration(estimate));
+  time.extrapolated = estimate.extrapolated;
+  return time;
+}
+
+StepTime StepTimer::sum(const StepGraph& graph, DependsOn part) {
+  StepTime total;
+  for (const Segment& segment : graph.segments) {
+    for (const Operator& op : segment.operators) {
+      if (op.depends_on == part) {
+        total.add(operator_time(op), segment.repeat);
+      }
+    }
+  }
+  return total;
+}
+
+const StepTime& StepTimer::remembered(std::vector<std::unique_ptr<StepTime>>& memory,
+                                      std::int64_t index, DependsOn part) {
+  const auto i = static_cast<std::size_t>(index);
+  if (i >= memory.size()) {
+    memory.resize(i + 1);
+  }
+  if (!memory[i]) {
+    const BatchShape batch = part == DependsOn::tokens ? of_tokens(index) : of_rows(index);
+    memory[i] = std::make_unique<StepTime>(sum(context_.builder->build(batch, stage_), part));
+  }
+  return *memory[i];
+}
+
+StepTime StepTimer::attention_time(const BatchShape& batch) {
+  StepTime total;
+  const auto price = [&](const AttentionTemplate& attention, OpFamily family) {
+    const Estimate estimate = context_.cost->attention(attention.op);
+    StepTime once;
+    once.share.add(family, estimate.provenance, draw_.duration(estimate));
+    once.extrapolated = estimate.extrapolated;
+    total.add(once, attention.times);
+  };
+  if (!batch.prefill.empty()) {
+    for (AttentionTemplate& attention : prefill_attention_) {
+      attention.op.chunks = batch.prefill;
+      price(attention, OpFamily::attention_prefill);
+    }
+  }
+  if (batch.decode_sequences > 0) {
+    for (AttentionTemplate& attention : decode_attention_) {
+      attention.op.sequences = batch.decode_sequences;
+      attention.op.chunks = batch.prefill;
+      attention.op.kv_tokens =
+          attention.op.window > 0 ? batch.decode_kv_tokens_windowed : batch.decode_kv_tokens;
+      price(attention, OpFamily::attention_decode);
+    }
+  }
+  return total;
+}
+
+StepTime StepTimer::simulate_all(const BatchShape& batch) {
+  StepTime total;
+  for (const Segment& segment : context_.builder->build(batch, stage_).segments) {
+    for (int layer = 0; layer < segment.repeat; ++layer) {
+      for (const Operator& op : segment.operators) {
+        total.add(operator_time(op));
+      }
+    }
+  }
+  return total;
+}
+
+StepTime StepTimer::time(const BatchShape& batch) {
+  if (exact_) {
+    return simulate_all(batch);
+  }
+  StepTime total = remembered(by_tokens_, batch.tokens(), DependsOn::tokens);
+  if (batch.rows > 0) {
+    total.add(remembered(by_rows_, batch.rows, DependsOn::rows));
+  }
+  total.add(attention_time(batch));
+  return total;
+}
+
+std::vector<StepTimer::Line> StepTimer::lines(const BatchShape& batch) {
+  std::vector<Line> lines;
+  for (const Segment& segment : context_.builder->build(batch, stage_).segments) {
+    for (const Operator& op : segment.operators) {
+      const StepTime time = operator_time(op);
+      Provenance provenance = Provenance::measured;
+      for (std::size_t i = 0; i < kProvenanceCount; ++i) {
+        if (time.share.by_provenance[i] > kTimeZero) {
+          provenance = static_cast<Provenance>(i);
+        }
+      }
+      lines.push_back({segment.name, op.name, op.family, time.share.total, segment.repeat,
+                       provenance, time.extrapolated});
+    }
+  }
+  return lines;
+}
+
+}  // namespace foretoken

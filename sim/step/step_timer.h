@@ -1,0 +1,103 @@
+// Duration of one pipeline stage's step: the operator graph, priced and simulated on the topology.
+//
+// Two speeds, one answer. The graph's operators run one after the other on every rank in step, so
+// the duration is the sum of the operators' picoseconds. The part that depends on the number of
+// tokens only, and the part that depends on the number of sampled rows only, are remembered;
+// attention is priced each time; a collective is simulated as flows once per size. `exact`
+// remembers nothing and simulates every operator of every layer; both give the same picoseconds
+// (tests/sim/step).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "sim/cost/cost_model.h"
+#include "sim/cost/sample_grid.h"
+#include "sim/metrics/metrics.h"
+#include "sim/model/graph_builder.h"
+#include "sim/network/collective.h"
+
+namespace foretoken {
+
+// The GPUs of one pipeline stage of one replica, and the first GPU of the next stage (-1: none).
+struct StagePlacement {
+  std::vector<int> gpus;
+  std::vector<int> next_gpus;
+};
+
+struct StepTime {
+  TimeShare share;
+  bool extrapolated = false;
+  void add(const StepTime& other, std::int64_t times = 1) {
+    share.add(other.share, times);
+    extrapolated = extrapolated || other.extrapolated;
+  }
+};
+
+// What all stages and replications share; outlives the timers.
+struct StepContext {
+  const GraphBuilder* builder = nullptr;
+  const CostModel* cost = nullptr;
+  const Topology* topology = nullptr;
+  CollectiveCosts collective;
+  // An engine's own all-reduce as measured, by ranks; empty: simulated.
+  std::map<int, SampleGrid> engine_all_reduce;
+  Provenance engine_all_reduce_provenance = Provenance::imported;
+};
+
+// The constants of collectives, from the profile: fixed times, efficiency per link class, codec.
+// The result refers to `cost`, which must outlive it.
+CollectiveCosts collective_costs(const CostModel& cost);
+
+// Samples `engine_all_reduce.bf16` of the profile, into the context.
+void read_engine_all_reduce(const Profile& profile, StepContext& context);
+
+class StepTimer {
+ public:
+  StepTimer(const StepContext& context, StagePlacement placement, int stage, const CostDraw& draw,
+            bool exact);
+
+  StepTime time(const BatchShape& batch);
+
+  // One entry per operator of the graph, in order, with its duration and how often it runs.
+  struct Line {
+    std::string segment;
+    std::string name;
+    OpFamily family;
+    Time once;
+    std::int64_t times;
+    Provenance provenance;
+    bool extrapolated;
+  };
+  std::vector<Line> lines(const BatchShape& batch);
+
+ private:
+  struct AttentionTemplate {
+    AttentionOp op;
+    std::int64_t times = 0;
+  };
+
+  StepTime operator_time(const Operator& op);
+  const SampleGrid* measured_all_reduce(const CollectiveOp& op) const;
+  StepTime collective_time(const CollectiveOp& op);
+  Time simulate_collective(const CollectiveOp& op) const;
+  StepTime sum(const StepGraph& graph, DependsOn part);
+  StepTime attention_time(const BatchShape& batch);
+  const StepTime& remembered(std::vector<std::unique_ptr<StepTime>>& memory, std::int64_t index,
+                             DependsOn part);
+  StepTime simulate_all(const BatchShape& batch);
+
+  StepContext context_;
+  StagePlacement placement_;
+  int stage_;
+  CostDraw draw_;
+  bool exact_;
+  std::vector<AttentionTemplate> prefill_attention_, decode_attention_;
+  std::vector<std::unique_ptr<StepTime>> by_tokens_, by_rows_;
+  std::map<std::pair<int, std::int64_t>, Time> collectives_;  // (kind, values) -> duration
+};
+
+}  // namespace foretoken

@@ -1,0 +1,121 @@
+#include "sim/step/step_timer.h"
+
+#include <gtest/gtest.h>
+
+#include "sim/step/codec_price.h"
+#include "tests/sim/serving/fixtures.h"
+
+namespace foretoken {
+namespace {
+
+using namespace testing_fixtures;
+
+BatchShape mixed_batch() {
+  BatchShape batch;
+  batch.prefill = {{100, 0}, {50, 200}};
+  batch.decode_sequences = 7;
+  batch.decode_kv_tokens = 900;
+  batch.decode_kv_tokens_windowed = 700;
+  batch.rows = 9;
+  return batch;
+}
+
+StepTime time_of(const Simulation& simulation, const BatchShape& batch, bool exact,
+                 const CostDraw& draw = {}) {
+  StepTimer timer(simulation.step_context(), simulation.placements().front().stages.front(), 0,
+                  draw, exact);
+  return timer.time(batch);
+}
+
+TEST(StepTimer, Families_and_provenances_each_sum_to_the_total) {
+  ScenarioSpec scenario = small_scenario();
+  scenario.parallel.tensor = 2;
+  const StepTime time = time_of(make(scenario), mixed_batch(), false);
+  Time families = kTimeZero, provenances = kTimeZero;
+  for (const Time t : time.share.by_family) {
+    families += t;
+  }
+  for (const Time t : time.share.by_provenance) {
+    provenances += t;
+  }
+  EXPECT_EQ(families, time.share.total);
+  EXPECT_EQ(provenances, time.share.total);
+  for (const OpFamily family :
+       {OpFamily::gemm, OpFamily::attention_prefill, OpFamily::attention_decode,
+        OpFamily::elementwise, OpFamily::collective}) {
+    EXPECT_GT(time.share.by_family[static_cast<std::size_t>(family)], kTimeZero);
+  }
+}
+
+TEST(StepTimer, Remembering_changes_nothing_for_any_mixture) {
+  ScenarioSpec scenario = small_scenario();
+  scenario.parallel.tensor = 2;
+  scenario.model.sliding_window = 64;
+  scenario.model.window_every = 2;
+  const Simulation simulation = make(scenario);
+  BatchShape decode_only = mixed_batch();
+  decode_only.prefill.clear();
+  decode_only.rows = 7;
+  BatchShape prefill_only = mixed_batch();
+  prefill_only.decode_sequences = prefill_only.decode_kv_tokens = 0;
+  prefill_only.decode_kv_tokens_windowed = 0;
+  prefill_only.rows = 2;
+  for (const BatchShape& batch : {mixed_batch(), decode_only, prefill_only}) {
+    for (const CostDraw& draw : {CostDraw(), CostDraw(3, 1, 4)}) {
+      EXPECT_EQ(time_of(simulation, batch, false, draw).share.by_family,
+                time_of(simulation, batch, true, draw).share.by_family);
+    }
+  }
+}
+
+// Ring all-reduce over two ranks: 2 (N - 1) = 2 steps, each the step latency, the path latency of
+// two links (1 us) and half the message at 100 GB/s x the profile's efficiency; plus the call's own
+// time.
+TEST(StepTimer, The_all_reduce_of_a_step_is_the_ring_of_its_topology) {
+  ScenarioSpec scenario = small_scenario();
+  scenario.parallel.tensor = 2;
+  const Simulation simulation = make(scenario);
+  const CollectiveCosts costs = collective_costs(simulation.cost());
+  const CollectiveCosts::PerClass& nvlink = costs.per_class.at(LinkClass::nvlink);
+  StepTimer timer(simulation.step_context(), simulation.placements().front().stages.front(), 0, {},
+                  false);
+  int seen = 0;
+  for (const StepTimer::Line& line : timer.lines(mixed_batch())) {
+    if (line.name != "all_reduce" || line.segment.find("layers") == std::string::npos) {
+      continue;
+    }
+    ++seen;
+    const double half = 157.0 * 512 * 2 / 2;  // 157 tokens of 512 values of two bytes
+    const double step = to_seconds(costs.step_latency + nvlink.step_latency) + 1e-6 +
+                        half / (100e9 * nvlink.efficiency);
+    EXPECT_NEAR(to_seconds(line.once), to_seconds(costs.t0) + 2 * step, 1e-11);
+  }
+  EXPECT_EQ(seen, 2);
+}
+
+TEST(StepTimer, A_quantised_wire_pays_for_its_codec_and_says_that_its_price_is_assumed) {
+  ScenarioSpec scenario = small_scenario();
+  scenario.parallel.tensor = 2;
+  scenario.precision.all_reduce = parse_format("int4", FormatRole::wire);
+  const Simulation simulation = make(scenario);
+  const auto assumed = static_cast<std::size_t>(Provenance::assumed);
+  const StepTime time = time_of(simulation, mixed_batch(), false);
+  EXPECT_GT(time.share.by_provenance[assumed], kTimeZero);
+  const Estimate codec = codec_price(simulation.cost(), 1'000'000, scenario.precision.all_reduce);
+  EXPECT_EQ(codec.provenance, Provenance::assumed);
+  // 2 bytes read and 0.625 written per value at 100 GB/s, and 1 us.
+  EXPECT_NEAR(codec.seconds, 1e-6 + 2.625e6 / 100e9, 1e-9);
+}
+
+TEST(StepTimer, A_measured_codec_is_used) {
+  Profile profile = round_profile();
+  profile.parameters["codec.int4/g32.bandwidth"] = {50e9, Provenance::measured, "test"};
+  profile.parameters["codec.int4/g32.t0"] = {2e-6, Provenance::measured, "test"};
+  const CostModel cost(profile);
+  const Estimate codec = codec_price(cost, 1'000'000, parse_format("int4", FormatRole::wire));
+  EXPECT_EQ(codec.provenance, Provenance::measured);
+  EXPECT_NEAR(codec.seconds, 2e-6 + 2e6 / 50e9, 1e-12);
+}
+
+}  // namespace
+}  // namespace foretoken
