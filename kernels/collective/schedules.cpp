@@ -21,7 +21,15 @@ class Work {
 
   const CollectiveDesc& desc() const { return c_.desc; }
   bool in_place(const WireFormat& format) const {
-    return !format.grouped() && to_string(format) == to_string(c_.desc.type);
+    switch (c_.desc.type) {
+      case ValueType::fp32:
+        return format.kind == WireFormat::Kind::fp32;
+      case ValueType::bf16:
+        return format.kind == WireFormat::Kind::bf16;
+      case ValueType::fp16:
+        return format.kind == WireFormat::Kind::fp16;
+    }
+    return false;
   }
   std::uint8_t* out_at(std::size_t value) const {
     return static_cast<std::uint8_t*>(c_.out) + value * value_bytes(c_.desc.type);
@@ -100,7 +108,7 @@ class OneShotAllReduce : public Schedule {
     const std::size_t bytes = packed_bytes(c_.desc.first, c_.chunk(0).size());
     for (std::size_t chunk = 0; chunk < c_.desc.chunks; ++chunk) {
       messages_.emplace_back(index_of(c_.ranks), bytes);
-      own_.push_back(nullptr);
+      inputs_.push_back(pointers(messages_.back(), index_of(c_.ranks)));
     }
   }
 
@@ -114,7 +122,7 @@ class OneShotAllReduce : public Schedule {
       std::memcpy(room, packed.data(), packed.size());  // the sum will overwrite the input
       packed = {room, packed.size()};
     }
-    own_[chunk] = packed.data();
+    inputs_[chunk][index_of(c_.rank)] = packed.data();
     for (int peer = 0; peer < c_.ranks; ++peer) {
       if (peer != c_.rank) {
         exchange.send(peer, packed);
@@ -124,16 +132,14 @@ class OneShotAllReduce : public Schedule {
   }
 
   void complete(std::size_t chunk) override {
-    auto inputs = pointers(messages_[chunk], index_of(c_.ranks));
-    inputs[index_of(c_.rank)] = own_[chunk];
-    work_.unpack_sum(c_.desc.first, inputs, c_.chunk(chunk));
+    work_.unpack_sum(c_.desc.first, inputs_[chunk], c_.chunk(chunk));
   }
 
  private:
   ScheduleContext& c_;
   Work work_;
   std::vector<Messages> messages_;
-  std::vector<const std::uint8_t*> own_;
+  std::vector<std::vector<const std::uint8_t*>> inputs_;
 };
 
 // ---- two-step: V1 -------------------------------------------------------------------------------
