@@ -21,13 +21,14 @@ void relax() {
 // `taken`, each on its own cache line. Short messages lie in the box itself, so that the sender
 // need not wait for them to be read.
 struct Mailbox {
-  static constexpr std::size_t kSlots = 8;
+  static constexpr std::size_t kSlots = 32;
   static constexpr std::size_t kShort = 1024;
   struct alignas(64) Slot {
+    std::atomic<std::uint64_t> number{0};  // of the message, counted from 1
     std::span<const std::uint8_t> bytes;
     std::uint8_t room[kShort];
   };
-  alignas(64) std::atomic<std::uint64_t> posted{0};
+  alignas(64) std::uint64_t posted = 0;  // the sender's count
   alignas(64) std::atomic<std::uint64_t> taken{0};
   alignas(64) std::uint64_t must_be_taken =
       0;                               // the sender's: messages up to here lie in its buffers
@@ -96,7 +97,7 @@ class ThreadTransport : public Transport {
 
   void post(const Send& send) {
     Mailbox& box = group_->box(rank_, send.peer);
-    const std::uint64_t posted = box.posted.load(std::memory_order_relaxed);
+    const std::uint64_t posted = box.posted;
     if (posted >= Mailbox::kSlots) {
       wait_until_taken(send.peer, box, posted - Mailbox::kSlots + 1);
     }
@@ -108,14 +109,16 @@ class ThreadTransport : public Transport {
     } else {
       box.must_be_taken = posted + 1;
     }
-    box.posted.store(posted + 1, std::memory_order_release);
+    box.posted = posted + 1;
+    slot.number.store(posted + 1, std::memory_order_release);
   }
 
   void take(const Receive& receive) {
     Mailbox& box = group_->box(receive.peer, rank_);
     const std::uint64_t taken = box.taken.load(std::memory_order_relaxed);
-    wait(receive.peer, [&] { return box.posted.load(std::memory_order_acquire) > taken; });
-    const std::span<const std::uint8_t> sent = box.slots[taken % Mailbox::kSlots].bytes;
+    const Mailbox::Slot& slot = box.slots[taken % Mailbox::kSlots];
+    wait(receive.peer, [&] { return slot.number.load(std::memory_order_acquire) == taken + 1; });
+    const std::span<const std::uint8_t> sent = slot.bytes;
     if (sent.size() != receive.bytes.size()) {
       fail(fmt::format("rank {} expected {} bytes from rank {} and got {}", rank_,
                        receive.bytes.size(), receive.peer, sent.size()));
