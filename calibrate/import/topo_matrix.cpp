@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <charconv>
 #include <filesystem>
 #include <map>
@@ -229,17 +230,37 @@ class TreeBuilder {
       std::string id = matrix_->devices[i];
       std::transform(id.begin(), id.end(), id.begin(),
                      [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+      if (!near_gpu(i)) {
+        vertex_.push_back(-1);
+        continue;
+      }
       vertex_.push_back(builder_.add_vertex(id, gpu ? VertexKind::gpu : VertexKind::nic));
     }
     add_nvlink();
     for (std::size_t i = 0; i < matrix_->devices.size(); ++i) {
-      builder_.add_link(vertex_[i], parent_of(i), pcie());
+      if (vertex_[i] >= 0) {
+        builder_.add_link(vertex_[i], parent_of(i), pcie());
+      }
     }
     add_socket_links();
     return std::move(spec_);
   }
 
  private:
+  // A NIC that is SYS to every GPU (storage, front end) has no known place in the tree.
+  bool near_gpu(std::size_t device) const {
+    if (matrix_->is_gpu(device)) {
+      return true;
+    }
+    for (std::size_t i = 0; i < matrix_->devices.size(); ++i) {
+      const Relation relation = matrix_->cells[device][i].relation;
+      if (matrix_->is_gpu(i) && relation != Relation::sys && relation != Relation::unknown) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   LinkParameters pcie() const { return {{facts_->pcie}, kPcieLatency}; }
 
   Sets joined(const std::vector<Relation>& relations) const {

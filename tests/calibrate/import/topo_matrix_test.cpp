@@ -78,6 +78,16 @@ TEST(TopoMatrix, Bridges_join_pairs_and_equal_links_mean_a_switch) {
   EXPECT_TRUE(box.vertex(box.vertices_of_kind(VertexKind::nvswitch).at(0)).multicast);
 }
 
+TEST(TopoMatrix, A_nic_far_from_every_gpu_is_left_out) {
+  const ClusterSpec spec = import(
+      "GPU0 GPU1 NIC0 NIC1\nGPU0 X PIX PIX SYS\nGPU1 PIX X PIX SYS\n"
+      "NIC0 PIX PIX X SYS\nNIC1 SYS SYS SYS X\n",
+      "l40s");
+  const Topology topology(spec);
+  EXPECT_EQ(topology.vertices_of_kind(VertexKind::nic).size(), 1u);
+  EXPECT_EQ(topology.vertices_of_kind(VertexKind::root_complex).size(), 1u);
+}
+
 TEST(TopoMatrix, What_is_written_reads_back_the_same) {
   const ClusterSpec spec = import(kPasted, "l40s");
   const std::filesystem::path path =
