@@ -30,6 +30,7 @@ struct Trial {
   double log_error = 0;           // of the whole model
   double roofline_log_error = 0;  // without neighbours
   double distance = 0;
+  bool sampled = false;  // another m of the same (n, k) was known
 };
 
 int fold_of(const Sample& sample) {
@@ -45,7 +46,8 @@ void predict_all(std::span<const Sample> known, std::span<const Sample> unseen,
     const GemmOp op = op_of(sample, like);
     const GemmTable::Prediction prediction = table.predict(op);
     const double error = std::log(roofline.seconds(op) / sample.seconds);
-    trials.push_back({error + prediction.log_residual, error, prediction.distance});
+    trials.push_back(
+        {error + prediction.log_residual, error, prediction.distance, prediction.sampled});
   }
 }
 
@@ -87,26 +89,30 @@ std::vector<Trial> leave_m_out(std::span<const Sample> samples, const GemmRoofli
   return trials;
 }
 
-// The spread beside `floor` and `per_distance x distance` that makes 90 % of the errors fall inside
-// the nominal 90 % interval.
-double spread_at_90(const std::vector<Trial>& trials, double floor) {
-  std::vector<double> excess;
-  for (const Trial& trial : trials) {
-    const double needed = std::abs(trial.log_error) / kQuantile90;
-    excess.push_back(std::max(0.0, needed * needed - floor * floor));
-  }
-  return excess.empty() ? 0 : std::sqrt(quantile(excess, 0.9));
+double spread(const GemmFit& fit, double distance, bool sampled) {
+  return std::hypot(fit.sd_family, sampled ? 0 : fit.sd_shape, fit.sd_distance * distance);
 }
 
-double spread_per_distance(const std::vector<Trial>& trials, double floor) {
-  std::vector<double> slopes;
+// Interval score of Gneiting and Raftery (2007, eq. 43) for 90 % intervals: the width, plus twenty
+// times what sticks out. The least expected score belongs to the true quantiles, so that minimising
+// it gives intervals that cover and are no wider than that needs.
+double interval_score(const std::vector<Trial>& trials, const GemmFit& fit) {
+  double sum = 0;
   for (const Trial& trial : trials) {
-    if (trial.distance > 1e-6) {
-      const double needed = std::abs(trial.log_error) / kQuantile90;
-      slopes.push_back(std::sqrt(std::max(0.0, needed * needed - floor * floor)) / trial.distance);
-    }
+    const double half = kQuantile90 * spread(fit, trial.distance, trial.sampled);
+    sum += 2 * half + 20 * std::max(0.0, std::abs(trial.log_error) - half);
   }
-  return slopes.empty() ? 0 : quantile(slopes, 0.9);
+  return sum;
+}
+
+// The value of one spread that gives the least score, the others as they are.
+double best_spread(const std::vector<Trial>& trials, GemmFit fit, double GemmFit::*which) {
+  return minimise_log(
+      [&](const std::vector<double>& p) {
+        fit.*which = p[0];
+        return interval_score(trials, fit);
+      },
+      {0.05})[0];
 }
 
 double p90_of(const std::vector<Trial>& trials, double Trial::*error) {
@@ -133,10 +139,25 @@ HeldOut summarise_errors(const std::vector<double>& log_errors, const std::vecto
     widths.push_back(std::sinh(kQuantile90 * sds[i]));  // half of exp(+q sd) - exp(-q sd)
   }
   held_out.mean = mean(relative);
+  held_out.median = quantile(relative, 0.5);
   held_out.p90 = quantile(relative, 0.9);
   held_out.coverage = static_cast<double>(inside) / static_cast<double>(log_errors.size());
   held_out.half_width = quantile(widths, 0.5);
   return held_out;
+}
+
+HeldOut test_gemm_fit(const GemmFit& fit, const GemmRoofline& roofline,
+                      std::span<const Sample> known, std::span<const Sample> unseen,
+                      const GemmOp& like) {
+  const GemmTable table(known, fit.roofline, like);
+  std::vector<double> errors, sds;
+  for (const Sample& sample : unseen) {
+    const GemmOp op = op_of(sample, like);
+    const GemmTable::Prediction prediction = table.predict(op);
+    errors.push_back(std::log(roofline.seconds(op) / sample.seconds) + prediction.log_residual);
+    sds.push_back(spread(fit, prediction.distance, prediction.sampled));
+  }
+  return summarise_errors(errors, sds);
 }
 
 GemmRoofline fit_roofline(std::span<const Sample> samples, const GemmOp& like, int sms) {
@@ -168,14 +189,13 @@ GemmFit fit_gemm(std::span<const Sample> samples, const GemmOp& like, int sms,
   fit.sd_family = std::max(repeatability, 0.005);
   const std::vector<Trial> near = leave_m_out(samples, fit.roofline, like);
   const std::vector<Trial> far = leave_shapes_out(samples, like, sms);
-  fit.sd_shape = std::max(spread_at_90(near, fit.sd_family), 0.005);
-  const double floor = std::hypot(fit.sd_family, fit.sd_shape);
-  fit.sd_distance = spread_per_distance(far, floor);
+  fit.sd_distance = best_spread(near, fit, &GemmFit::sd_distance);
+  fit.sd_shape = best_spread(far, fit, &GemmFit::sd_shape);
   fit.table_helps = p90_of(far, &Trial::log_error) < p90_of(far, &Trial::roofline_log_error);
   std::vector<double> errors, sds;
   for (const Trial& trial : far) {
     errors.push_back(trial.log_error);
-    sds.push_back(std::hypot(floor, fit.sd_distance * trial.distance));
+    sds.push_back(spread(fit, trial.distance, trial.sampled));
   }
   fit.unseen_shapes = summarise_errors(errors, sds);
   return fit;

@@ -14,6 +14,7 @@ namespace foretoken::calibrate {
 struct HeldOut {
   int samples = 0;
   double mean = 0;
+  double median = 0;
   double p90 = 0;
   double coverage = 0;    // share inside the nominal 90 % interval
   double half_width = 0;  // median half-width of that interval, relative
@@ -31,6 +32,12 @@ struct GemmFit {
 // one call between runs, the least that sd_family can be.
 GemmFit fit_gemm(std::span<const Sample> samples, const GemmOp& like, int sms,
                  double repeatability);
+
+// The fit's errors on other samples: its table is made of `known`, predicted are `unseen`.
+// `roofline` stands for the one fitted where the device is another (transfer).
+HeldOut test_gemm_fit(const GemmFit& fit, const GemmRoofline& roofline,
+                      std::span<const Sample> known, std::span<const Sample> unseen,
+                      const GemmOp& like);
 
 // The roofline alone, for callers with their own hold-out.
 GemmRoofline fit_roofline(std::span<const Sample> samples, const GemmOp& like, int sms);

@@ -363,11 +363,13 @@ void dequantise_groups(const WireFormat& format, const BlockLayout& layout,
     const __m256 offset = _mm256_set1_ps(s.offset);
     float* to = out + g * group;
     float spikes[2] = {};
-    const std::uint8_t* positions = block + layout.positions + 2 * g;
+    std::size_t positions[2] = {};
     if (format.spike) {
       std::uint16_t pair[2];
       __builtin_memcpy(pair, block + layout.spikes + 4 * g, sizeof(pair));
-      for (int i = 0; i < 2; ++i) {
+      for (std::size_t i = 0; i < 2; ++i) {
+        // A broken message must not lead out of the group.
+        positions[i] = block[layout.positions + 2 * g + i] & (group - 1);
         const float value = to_float(Bf16{pair[i]});
         spikes[i] = Accumulate ? to[positions[i]] + value : value;
       }

@@ -942,9 +942,12 @@ void dequantise_groups(const WireFormat& format, const BlockLayout& layout,
     const __m512 scale = _mm512_set1_ps(s.scale);
     const __m512 offset = _mm512_set1_ps(s.offset);
     Type* to = static_cast<Type*>(out) + g * group;
-    const std::uint8_t* positions = block + layout.positions + 2 * g;
+    std::size_t positions[2] = {};
     Type spikes[2] = {};
     if (format.spike) {
+      // A broken message must not lead out of the group.
+      positions[0] = block[layout.positions + 2 * g] & (group - 1);
+      positions[1] = block[layout.positions + 2 * g + 1] & (group - 1);
       std::uint16_t pair[2];
       __builtin_memcpy(pair, block + layout.spikes + 4 * g, sizeof(pair));
       spikes[0] = spike_value<To>(pair[0], to[positions[0]]);

@@ -140,8 +140,9 @@ void dequantise_fp32(const WireFormat& format, const BlockLayout& layout, const 
     if (format.spike) {
       Bf16 pair[2];
       std::memcpy(pair, block + layout.spikes + 4 * g, sizeof(pair));
-      x[block[layout.positions + 2 * g]] = to_float(pair[0]);
-      x[block[layout.positions + 2 * g + 1]] = to_float(pair[1]);
+      const int last = group - 1;  // a broken message must not lead out of the group
+      x[block[layout.positions + 2 * g] & last] = to_float(pair[0]);
+      x[block[layout.positions + 2 * g + 1] & last] = to_float(pair[1]);
     }
     for (int i = 0; i < group; ++i) {
       out[g * group + i] = accumulate ? out[g * group + i] + x[i] : x[i];

@@ -70,6 +70,14 @@ PagedKvCache::Row PagedKvCache::read(const Side& side, std::int64_t row) const {
           shape_.format == KvFormat::bf16 ? 1.0F : side.scales.as<float>()[row]};
 }
 
+const float* PagedKvCache::key_scales() const {
+  return shape_.format == KvFormat::bf16 ? nullptr : keys_.scales.as<float>();
+}
+
+const float* PagedKvCache::value_scales() const {
+  return shape_.format == KvFormat::bf16 ? nullptr : values_.scales.as<float>();
+}
+
 PagedKvCache::Row PagedKvCache::key(BlockTable table, std::int64_t position, int kv_head) const {
   return read(keys_, row(table, position, kv_head));
 }

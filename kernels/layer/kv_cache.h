@@ -50,6 +50,9 @@ class PagedKvCache {
   };
   Row key(BlockTable table, std::int64_t position, int kv_head) const;
   Row value(BlockTable table, std::int64_t position, int kv_head) const;
+  // [block][kv head][16]; null for bf16.
+  const float* key_scales() const;
+  const float* value_scales() const;
 
  private:
   struct Side {

@@ -12,6 +12,7 @@
 #include "sim/config/profile_reader.h"
 #include "sim/config/scenario_reader.h"
 #include "sim/network/algorithms/algorithm.h"
+#include "sim/scheduler/schedulers.h"
 #include "sim/topology/describe.h"
 
 namespace foretoken::cli {
@@ -65,8 +66,10 @@ void list_profiles() {
 }
 
 void list_schedulers() {
+  fmt::print("{:<10}{:<15}{}\n", "preset", "batching", "what it does");
   for (const config::EnginePreset& preset : config::engine_presets()) {
-    fmt::print("{:<12}{}\n", preset.name, preset.meaning);
+    fmt::print("{:<10}{:<15}{}\n", preset.name, scheduler_kind(preset.engine.batching).name,
+               preset.meaning);
   }
 }
 

@@ -125,6 +125,10 @@ PrecisionSpec read_precision(const Node& node) {
     }
   }
   spec.activations = format_or(map, "activations", kBf16, FormatRole::activations);
+  constexpr std::array<std::string_view, 2> scales{"dynamic", "static"};
+  spec.activation_scales = map.choice("activation_scales", "dynamic", scales) == "static"
+                               ? PrecisionSpec::ActivationScales::fixed
+                               : PrecisionSpec::ActivationScales::dynamic;
   spec.kv_cache = format_or(map, "kv_cache", kBf16, FormatRole::kv_cache);
   spec.all_reduce = format_or(map, "all_reduce", kBf16, FormatRole::wire);
   spec.all_to_all = format_or(map, "all_to_all", kBf16, FormatRole::wire);
@@ -135,50 +139,6 @@ PrecisionSpec read_precision(const Node& node) {
 std::optional<Time> optional_time(MapReader& map, std::string_view key) {
   const auto seconds = map.optional_quantity(key, Unit::time);
   return seconds ? std::optional(time_from_seconds(*seconds)) : std::nullopt;
-}
-
-EngineSpec read_engine(const Node& node) {
-  MapReader map(node, "engine");
-  std::vector<std::string_view> names;
-  for (const EnginePreset& preset : engine_presets()) {
-    names.push_back(preset.name);
-  }
-  const std::string name = map.choice("preset", "vllm-v1", names);
-  EngineSpec spec;
-  for (const EnginePreset& preset : engine_presets()) {
-    if (preset.name == name) {
-      spec = preset.engine;
-    }
-  }
-  spec.preset = name;
-  spec.mark = map.mark();
-  spec.max_num_seqs =
-      static_cast<int>(map.integer("max_num_seqs", spec.max_num_seqs, {1, 1 << 20}));
-  spec.max_num_batched_tokens =
-      map.integer("max_num_batched_tokens", spec.max_num_batched_tokens, {1, 1 << 24});
-  spec.block_size = static_cast<int>(map.integer("block_size", spec.block_size, {1, 1 << 16}));
-  spec.chunked_prefill = map.boolean("chunked_prefill", spec.chunked_prefill);
-  spec.gpu_memory_utilization = map.quantity("gpu_memory_utilization", spec.gpu_memory_utilization,
-                                             Unit::fraction, {0, 1, true});
-  spec.kv_blocks = map.optional_integer("kv_blocks", {1, std::int64_t{1} << 40});
-  if (const auto bytes = map.optional_quantity("context_memory", Unit::bytes)) {
-    spec.context_memory = Bytes{static_cast<std::int64_t>(*bytes)};
-  }
-  spec.max_model_len = map.optional_integer("max_model_len", {1, kMaxTokens});
-  spec.host_step = optional_time(map, "host_step");
-  spec.host_sequence = optional_time(map, "host_sequence");
-  spec.host_prefill_step = optional_time(map, "host_prefill_step");
-  spec.host_request = optional_time(map, "host_request");
-  constexpr std::array<std::string_view, 2> routers{"least-loaded", "round-robin"};
-  spec.router = map.choice("router", spec.router, routers);
-  map.finish();
-  if (spec.max_num_seqs > spec.max_num_batched_tokens) {
-    throw InputError(spec.mark, "engine.max_num_batched_tokens",
-                     fmt::format("{} tokens a step cannot hold max_num_seqs = {} sequences; raise "
-                                 "one or lower the other",
-                                 spec.max_num_batched_tokens, spec.max_num_seqs));
-  }
-  return spec;
 }
 
 double read_rate(const Node& node, const std::string& path) {
@@ -233,6 +193,8 @@ ArrivalSpec read_arrivals(const Node& node, const std::string& file) {
         if (value.kind == Node::Kind::map) {
           MapReader loop(value, path);
           spec.concurrency = static_cast<int>(loop.integer("concurrency", {1, 1 << 24}));
+          spec.ramp = optional_time(loop, "ramp").value_or(kTimeZero);
+          spec.jitter = optional_time(loop, "jitter").value_or(kTimeZero);
           loop.finish();
         } else {
           spec.concurrency = static_cast<int>(read_integer(value, path, {1, 1 << 24}));
@@ -312,6 +274,23 @@ LengthSpec read_lengths(const Node& node, const std::string& file) {
   return spec;
 }
 
+std::int64_t read_request_count(MapReader& map, const WorkloadSpec& spec, bool counted) {
+  constexpr IntRange count{1, 100'000'000};
+  const Node* per_client = map.find("requests_per_client");
+  if (per_client == nullptr) {
+    return counted ? map.integer("requests", 0, count) : map.integer("requests", count);
+  }
+  const std::string path = map.path("requests_per_client");
+  if (spec.arrivals.kind != ArrivalSpec::Kind::closed_loop) {
+    fail(*per_client, path,
+         "clients belong to arrivals: {closed_loop: ...}; state requests instead");
+  }
+  if (map.find("requests") != nullptr) {
+    fail(*per_client, path, "states the same as requests; state one of the two");
+  }
+  return spec.arrivals.concurrency * read_integer(*per_client, path, {1, 1 << 16});
+}
+
 WorkloadSpec read_workload(const Node& node, const std::string& file) {
   MapReader map(node, "workload");
   WorkloadSpec spec;
@@ -328,8 +307,7 @@ WorkloadSpec read_workload(const Node& node, const std::string& file) {
   }
   const bool counted = spec.arrivals.kind == ArrivalSpec::Kind::trace ||
                        spec.lengths.kind == LengthSpec::Kind::trace;
-  constexpr IntRange count{1, 100'000'000};
-  spec.requests = counted ? map.integer("requests", 0, count) : map.integer("requests", count);
+  spec.requests = read_request_count(map, spec, counted);
   spec.warmup = map.quantity("warmup", 0.0, Unit::fraction, {0, 0.9});
   map.finish();
   return spec;
@@ -366,19 +344,6 @@ Marked<std::vector<std::string>> read_profiles(const Node* node, const std::stri
 }
 
 }  // namespace
-
-const std::vector<EnginePreset>& engine_presets() {
-  static const std::vector<EnginePreset> presets = [] {
-    std::vector<EnginePreset> table;
-    EngineSpec vllm;  // the defaults of EngineSpec are those of vLLM's v1 engine
-    table.push_back({"vllm-v1",
-                     "running requests first, then waiting ones, under a token budget per step; "
-                     "chunked prefill, paged KV cache, preemption by recomputation",
-                     vllm});
-    return table;
-  }();
-  return presets;
-}
 
 ScenarioSpec parse_scenario(const std::shared_ptr<const Node>& root, const std::string& file) {
   MapReader map(*root, "");

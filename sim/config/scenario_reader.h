@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sim/config/document.h"
+#include "sim/config/engine_presets.h"
 #include "sim/spec/scenario.h"
 
 namespace foretoken::config {
@@ -15,13 +16,5 @@ namespace foretoken::config {
 // `overrides` are "key.path=value", applied in order before reading. Throws InputError.
 ScenarioSpec read_scenario(const std::string& path, const std::vector<std::string>& overrides = {});
 ScenarioSpec parse_scenario(const std::shared_ptr<const Node>& root, const std::string& file);
-
-// Presets by name, with one sentence each, for `foretoken list schedulers`.
-struct EnginePreset {
-  std::string_view name;
-  std::string_view meaning;
-  EngineSpec engine;  // what the preset sets; the scenario's own keys override it
-};
-const std::vector<EnginePreset>& engine_presets();
 
 }  // namespace foretoken::config

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <string>
 #include <utility>
 #include <variant>
@@ -11,7 +12,9 @@
 #include "sim/core/error.h"
 #include "sim/core/random.h"
 #include "sim/cost/assumptions.h"
+#include "sim/cost/attention_table.h"
 #include "sim/cost/gemm_family.h"
+#include "sim/cost/sample_grid.h"
 #include "sim/cost/work.h"
 
 namespace foretoken {
@@ -77,6 +80,18 @@ std::uint64_t format_bits(const Format& format) {
          static_cast<std::uint64_t>(format.spike ? 1 : 0) << 28;
 }
 
+SampleGrid kernel_grid(const Profile& profile, const std::string& name, const SampleTable& table) {
+  std::vector<SampleGrid::Point> points;
+  for (const Sample& sample : table.samples) {
+    if (sample.shape.size() != 1 || sample.shape[0] <= 0 || !(sample.seconds > 0)) {
+      throw InputError(SourceMark{profile.file, 0, 0}, "samples." + name,
+                       "a kernel sample needs positive bytes and time; remove the row");
+    }
+    points.push_back({{static_cast<double>(sample.shape[0]), 0, 0, 0}, sample.seconds});
+  }
+  return SampleGrid(std::move(points), 1, {});
+}
+
 constexpr std::uint64_t kPrefillKey = hash_text("attention_prefill");
 constexpr std::uint64_t kDecodeKey = hash_text("attention_decode");
 constexpr std::uint64_t kElementwiseKey = hash_text("elementwise");
@@ -101,6 +116,10 @@ struct CostModel::Impl {
   Profile profile;
   Line prefill, decode, elementwise;
   double sd_attention = 0, sd_elementwise = 0, sd_host = 0;
+  AttentionTable attention{profile};
+  // Measured kernels by the operator's name, over the bytes moved.
+  std::map<std::string, std::pair<SampleGrid, Provenance>, std::less<>> kernels;
+  bool quantise_included = false;  // GEMM samples contain the quantisation of their activations
   // Formats are resolved when first asked for: a scenario uses two or three of the hundreds
   // possible.
   mutable AppendCache<GemmFamily, 64> families;
@@ -123,6 +142,13 @@ CostModel::CostModel(Profile profile) : impl_(std::make_unique<Impl>(std::move(p
                        "gemm.w4a16/g128)");
     }
   }
+  for (const auto& [name, table] : p.samples) {
+    if (name.starts_with("elementwise.") && !table.samples.empty()) {
+      impl_->kernels.emplace(name.substr(12),
+                             std::pair(kernel_grid(p, name, table), table.provenance));
+    }
+  }
+  impl_->quantise_included = p.value_or("gemm.quantise_included", 0) > 0;
   impl_->prefill = prefill_line(p);
   impl_->decode = decode_line(p);
   impl_->elementwise = elementwise_line(p);
@@ -146,6 +172,18 @@ Estimate CostModel::price(const Operator& op) const {
   }
   const auto* elementwise_op = std::get_if<ElementwiseOp>(&op.what);
   FT_CHECK(elementwise_op != nullptr, "{}: collectives are simulated, not priced", op.name);
+  if (op.name == "quantise" && impl_->quantise_included) {
+    return family_estimate(0, 0, kElementwiseKey, Provenance::measured);
+  }
+  if (const auto kernel = impl_->kernels.find(op.name); kernel != impl_->kernels.end()) {
+    const auto bytes =
+        static_cast<double>(elementwise_op->bytes_read + elementwise_op->bytes_written);
+    const auto found = kernel->second.first.at({bytes, 0, 0, 0});
+    Estimate estimate = family_estimate(found.seconds, impl_->sd_elementwise, kElementwiseKey,
+                                        kernel->second.second);
+    estimate.extrapolated = !found.inside;
+    return estimate;
+  }
   return elementwise(*elementwise_op);
 }
 
@@ -155,6 +193,12 @@ Estimate CostModel::gemm(const GemmOp& op) const {
 }
 
 Estimate CostModel::attention(const AttentionOp& op) const {
+  if (const auto measured = impl_->attention.price(op)) {
+    Estimate estimate = family_estimate(measured->seconds, impl_->sd_attention,
+                                        op.decode ? kDecodeKey : kPrefillKey, measured->provenance);
+    estimate.extrapolated = !measured->inside;
+    return estimate;
+  }
   if (op.decode) {
     const Line& line = impl_->decode;
     return family_estimate(line.t0 + decode_bytes(op) / line.bandwidth, impl_->sd_attention,

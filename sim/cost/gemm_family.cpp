@@ -10,6 +10,7 @@
 #include "sim/core/random.h"
 #include "sim/cost/assumptions.h"
 #include "sim/cost/gemm_format.h"
+#include "sim/cost/work.h"
 
 namespace foretoken {
 namespace {
@@ -76,6 +77,17 @@ void check_samples(const Profile& profile, const std::string& format, const Samp
   }
 }
 
+SampleGrid quantise_grid(const SampleTable& table) {
+  std::vector<SampleGrid::Point> points;
+  for (const Sample& sample : table.samples) {
+    FT_CHECK(sample.shape.size() == 2 && sample.seconds > 0);
+    points.push_back(
+        {{static_cast<double>(sample.shape[0]), static_cast<double>(sample.shape[1]), 0, 0},
+         sample.seconds});
+  }
+  return SampleGrid(std::move(points), 2, {});
+}
+
 double bandwidth_of(const Profile& profile, const FormatNumbers& numbers, Provenance& provenance) {
   const Parameter& bandwidth = profile.at("device.memory_bandwidth");
   provenance = weakest(provenance, bandwidth.provenance);
@@ -129,6 +141,10 @@ GemmFamily::GemmFamily(const Profile& profile, const Format& weights, const Form
     like.activations = activations;
     table_.emplace(samples->samples, roofline_, like);
     table_provenance_ = samples->provenance;
+    const auto quantise = profile.samples.find("quantise." + names.front());
+    if (quantise != profile.samples.end() && !quantise->second.samples.empty()) {
+      quantise_.emplace(quantise_grid(quantise->second));
+    }
   }
 }
 
@@ -152,7 +168,15 @@ Estimate GemmFamily::price(const GemmOp& op) const {
       neighbourhoods_->get(exact_key, shape_key, [&] { return table_->neighbourhood(op.n, op.k); });
   const GemmTable::Prediction prediction = table_->predict(neighbourhood, op.m);
   estimate.seconds *= std::exp(prediction.log_residual);
-  estimate.sd_shape = std::hypot(sd_shape_, sd_distance_ * prediction.distance);
+  if (op.static_scales && quantise_) {
+    const auto m = static_cast<double>(op.m), k = static_cast<double>(op.k);
+    // At least what moving the operands takes.
+    estimate.seconds = std::max(estimate.seconds - quantise_->at({m, k, 0, 0}).seconds,
+                                gemm_bytes(op) / roofline_.bandwidth);
+  }
+  // The effect of a shape is known once the shape has been sampled.
+  estimate.sd_shape =
+      std::hypot(prediction.sampled ? 0 : sd_shape_, sd_distance_ * prediction.distance);
   estimate.extrapolated = !prediction.inside;
   // Between samples the roofline is no more than the curve of interpolation; beyond them it
   // carries.

@@ -8,6 +8,7 @@
 #include "sim/cost/append_cache.h"
 #include "sim/cost/estimate.h"
 #include "sim/cost/gemm_table.h"
+#include "sim/cost/sample_grid.h"
 #include "sim/spec/profile.h"
 
 namespace foretoken {
@@ -25,6 +26,7 @@ class GemmFamily {
   GemmRoofline roofline_;
   Provenance roofline_provenance_ = Provenance::measured;
   std::optional<GemmTable> table_;
+  std::optional<SampleGrid> quantise_;  // contained in the samples
   Provenance table_provenance_ = Provenance::measured;
   double sd_family_ = 0, sd_shape_ = 0, sd_distance_ = 0;
   std::uint64_t key_ = 0;

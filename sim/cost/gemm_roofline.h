@@ -5,7 +5,9 @@
 
 namespace foretoken {
 
-// t = t0 + max(wave-quantised compute, bytes / bandwidth). Units: s, op/s, bytes/s.
+// t = t0 + max(wave-quantised compute, bytes / bandwidth). Units: s, op/s, bytes/s. On devices with
+// waves the maximum is a smooth one. The constants of the .cpp were chosen on the public tables of
+// ai-dynamo/aiconfigurator for H100, H200, A100 and L40S (reports/published/cost-models.md).
 //
 // Wave quantisation: an m x n output is cut into tiles, `sms` of which run at once; the last,
 // partly filled wave takes as long as a full one. Tile and split of k are those that give the least

@@ -10,9 +10,9 @@ namespace foretoken {
 namespace {
 
 // Distance at which the roofline weighs as much as one neighbour.
-constexpr double kPriorDistance = 3;
+constexpr double kPriorDistance = 5;
 // A doubling of m tells less about the residual than one of n or k: it counts for this much.
-constexpr double kWeightOfM = 0.5;
+constexpr double kWeightOfM = 0.7;
 // Samples of one (n, k) are interpolated over gaps up to this many doublings of m.
 constexpr double kWidestGap = 3;
 constexpr double kRounding = 1e-9;  // of logarithms of equal numbers
@@ -115,6 +115,7 @@ GemmTable::Prediction GemmTable::predict(const Neighbourhood& neighbourhood, std
   const double log_m = log_of(m);
   Prediction prediction;
   prediction.inside = neighbourhood.inside && within(log_m, low_m_, high_m_);
+  prediction.sampled = neighbourhood.nearest[0].squared_distance == 0;
   double sum = 0;
   double weights = 1 / (kPriorDistance * kPriorDistance);
   double nearest = std::numeric_limits<double>::infinity();
@@ -123,7 +124,7 @@ GemmTable::Prediction GemmTable::predict(const Neighbourhood& neighbourhood, std
     const AlongM along = along_m(groups_[neighbour.group], log_m);
     const double dm = kWeightOfM * along.distance;
     if (neighbour.squared_distance == 0 && along.bracketed) {
-      return {along.log_residual, dm, prediction.inside};
+      return {along.log_residual, dm, prediction.inside, true};
     }
     const double squared = neighbour.squared_distance + dm * dm;
     nearest = std::min(nearest, squared);

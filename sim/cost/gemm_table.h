@@ -21,7 +21,7 @@ namespace foretoken {
 
 class GemmTable {
  public:
-  static constexpr int kNeighbours = 6;
+  static constexpr int kNeighbours = 5;
 
   // `like` gives the formats. REQUIRES: every sample has a shape of three positive numbers and a
   // positive time.
@@ -43,6 +43,7 @@ class GemmTable {
     double log_residual = 0;  // multiply the roofline by exp of this
     double distance = 0;      // to the nearest sample, in doublings
     bool inside = false;      // within the sampled ranges of m, n and k
+    bool sampled = false;     // this (n, k) has samples, whatever their m
   };
   Prediction predict(const Neighbourhood& neighbourhood, std::int64_t m) const;
   Prediction predict(const GemmOp& op) const { return predict(neighbourhood(op.n, op.k), op.m); }

@@ -50,6 +50,8 @@ struct RunRecord {
   std::vector<RequestRecord> requests;  // in order of arrival
   // Gaps between tokens, run-length coded: (gap, how many requests saw it). Warm-up left out.
   std::vector<std::pair<Time, std::int64_t>> gaps;
+  // KV blocks in use after each step of the first replica, where asked for.
+  std::vector<std::pair<Time, std::int64_t>> kv_timeline;
   Time end = kTimeZero;     // last token of all
   TimeShare prefill_steps;  // steps that held prompt tokens
   TimeShare decode_steps;   // the others

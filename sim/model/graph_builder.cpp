@@ -48,17 +48,6 @@ Operator add_norm(std::int64_t rows, std::int64_t width) {
   return elementwise("add_norm", (2 * rows * width + width) * kHalf, 2 * rows * width * kHalf);
 }
 
-// Dynamic quantisation of rows x width 16-bit values, one fp32 scale a row or a group.
-void append_quantise(std::vector<Operator>& out, std::int64_t rows, std::int64_t width,
-                     const Format& format, DependsOn depends = DependsOn::tokens) {
-  if (!format.quantised()) {
-    return;
-  }
-  const std::int64_t groups = format.group > 0 ? ceil_div(width, format.group) : 1;
-  const std::int64_t row = ceil_div(width * format.bits, 8) + groups * kFloat;
-  out.push_back(elementwise("quantise", rows * width * kHalf, rows * row, depends));
-}
-
 void append_all_reduce(std::vector<Operator>& out, int tensor, std::int64_t values,
                        const Format& wire) {
   if (tensor > 1) {
@@ -234,13 +223,26 @@ Segment GraphBuilder::build_layers(const BatchShape& batch, const LayerRun& run)
   return segment;
 }
 
+// Dynamic quantisation of rows x width 16-bit values, one fp32 scale a row or a group. With static
+// scales the operator before has written the narrow format.
+void GraphBuilder::append_quantise(std::vector<Operator>& out, std::int64_t rows,
+                                   std::int64_t width, const Format& format,
+                                   DependsOn depends) const {
+  if (!format.quantised() || static_scales()) {
+    return;
+  }
+  const std::int64_t groups = format.group > 0 ? ceil_div(width, format.group) : 1;
+  const std::int64_t row = ceil_div(width * format.bits, 8) + groups * kFloat;
+  out.push_back(elementwise("quantise", rows * width * kHalf, rows * row, depends));
+}
+
 void GraphBuilder::append_qkv(std::vector<Operator>& out, std::int64_t tokens,
                               const LayerPlan& layer) const {
   const std::int64_t head_row = std::int64_t{model_.head_dim} * kHalf;
   const std::int64_t rotated = tokens * (q_width() + kv_width()) * kHalf;
   const Format input = activations_for(layer.qkv);
   append_quantise(out, tokens, model_.hidden, input);
-  out.push_back(gemm("qkv_proj", {tokens, qkv_width(), model_.hidden, layer.qkv, input, kBf16}));
+  out.push_back(gemm("qkv_proj", {tokens, qkv_width(), model_.hidden, layer.qkv, input, kBf16, static_scales()}));
   if (model_.qk_norm) {
     out.push_back(elementwise("qk_norm", rotated + 2 * head_row, rotated));
   }
@@ -265,6 +267,7 @@ void GraphBuilder::append_attention(std::vector<Operator>& out, const BatchShape
   }
   if (batch.decode_sequences > 0) {
     op.decode = true;
+    op.chunks = batch.prefill;
     op.sequences = batch.decode_sequences;
     op.kv_tokens = windowed ? batch.decode_kv_tokens_windowed : batch.decode_kv_tokens;
     out.push_back(attention("attn_decode", std::move(op)));
@@ -276,7 +279,7 @@ void GraphBuilder::append_output(std::vector<Operator>& out, std::int64_t tokens
   const std::int64_t hidden = model_.hidden;
   const Format input = activations_for(layer.o);
   append_quantise(out, tokens, q_width(), input);
-  out.push_back(gemm("o_proj", {tokens, hidden, q_width(), layer.o, input, kBf16}));
+  out.push_back(gemm("o_proj", {tokens, hidden, q_width(), layer.o, input, kBf16, static_scales()}));
   append_all_reduce(out, parallel_.tensor, tokens * hidden, precision_.all_reduce);
   if (model_.post_norms) {
     out.push_back(norm("post_attn_norm", tokens, hidden));
@@ -290,12 +293,12 @@ void GraphBuilder::append_mlp(std::vector<Operator>& out, std::int64_t tokens,
   const Format up_input = activations_for(layer.up);
   append_quantise(out, tokens, hidden, up_input);
   out.push_back(gemm(model_.gated_mlp ? "gate_up_proj" : "up_proj",
-                     {tokens, up_width(), hidden, layer.up, up_input, kBf16}));
+                     {tokens, up_width(), hidden, layer.up, up_input, kBf16, static_scales()}));
   out.push_back(elementwise(model_.gated_mlp ? "silu_mul" : "activation",
                             tokens * up_width() * kHalf, tokens * intermediate() * kHalf));
   const Format down_input = activations_for(layer.down);
   append_quantise(out, tokens, intermediate(), down_input);
-  out.push_back(gemm("down_proj", {tokens, hidden, intermediate(), layer.down, down_input, kBf16}));
+  out.push_back(gemm("down_proj", {tokens, hidden, intermediate(), layer.down, down_input, kBf16, static_scales()}));
   append_all_reduce(out, parallel_.tensor, tokens * hidden, precision_.all_reduce);
   if (model_.post_norms) {
     out.push_back(norm("post_mlp_norm", tokens, hidden));
@@ -318,7 +321,7 @@ Segment GraphBuilder::build_head(const BatchShape& batch) const {
   const Format input = activations_for(lm_head_);
   append_quantise(out, rows, model_.hidden, input, DependsOn::rows);
   out.push_back(
-      gemm("lm_head", {rows, vocab(), model_.hidden, lm_head_, input, kBf16}, DependsOn::rows));
+      gemm("lm_head", {rows, vocab(), model_.hidden, lm_head_, input, kBf16, static_scales()}, DependsOn::rows));
   if (parallel_.tensor > 1) {
     out.push_back(collective(CollectiveKind::all_gather, rows * vocab() * parallel_.tensor, kBf16,
                              DependsOn::rows));

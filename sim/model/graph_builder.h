@@ -8,8 +8,8 @@
 //
 // One operator per kernel that vLLM launches. What it fuses is one operator here: residual add and
 // norm, rotary embedding of Q and K, SiLU and multiply. An activation is quantised by an operator
-// of its own before each GEMM whose weights are quantised; a GEMM with 16-bit weights runs in 16
-// bits.
+// of its own before each GEMM whose weights are quantised, unless the checkpoint holds static scales; a
+// GEMM with 16-bit weights runs in 16 bits.
 //
 //   embedding        embed_tokens, [all_reduce], input_layernorm   (later stages: input_layernorm)
 //   layers I-J       [quantise], qkv_proj, [qk_norm], rope, kv_cache_write, [attn_prefill],
@@ -80,10 +80,15 @@ class GraphBuilder {
   std::int64_t vocab() const;
   std::int64_t kv_bytes_per_token_and_layer() const;
   Format activations_for(const Format& weights) const;
+  bool static_scales() const {
+    return precision_.activation_scales == PrecisionSpec::ActivationScales::fixed;
+  }
 
   Segment build_input(const BatchShape& batch, int stage) const;
   Segment build_layers(const BatchShape& batch, const LayerRun& run) const;
   Segment build_head(const BatchShape& batch) const;
+  void append_quantise(std::vector<Operator>& out, std::int64_t rows, std::int64_t width,
+                       const Format& format, DependsOn depends = DependsOn::tokens) const;
   void append_qkv(std::vector<Operator>& out, std::int64_t tokens, const LayerPlan& layer) const;
   void append_attention(std::vector<Operator>& out, const BatchShape& batch, bool windowed) const;
   void append_output(std::vector<Operator>& out, std::int64_t tokens, const LayerPlan& layer) const;

@@ -34,6 +34,7 @@ struct GemmOp {
   Format weights = kBf16;
   Format activations = kBf16;
   Format output = kBf16;
+  bool static_scales = false;  // of the activations: they arrive quantised
 };
 
 // A chunk of a prompt: new tokens attending to `context` earlier ones and to themselves (causal).
@@ -49,7 +50,7 @@ struct AttentionOp {
   int heads = 0, kv_heads = 0, head_dim = 0;
   std::int64_t window = 0;  // 0: full
   Format kv_cache = kBf16;
-  std::vector<PrefillChunk> chunks;  // prefill
+  std::vector<PrefillChunk> chunks;  // prefill; decode: the prompts beside it in the same step
   std::int64_t sequences = 0;        // decode
   std::int64_t kv_tokens = 0;        // decode: sum over sequences, window applied
 };

@@ -24,11 +24,10 @@ void StepOutcome::clear() {
 
 Scheduler::Scheduler(SchedulerLimits limits) : limits_(limits), free_blocks_(limits.kv_blocks) {
   FT_CHECK(limits.max_num_seqs >= 1 && limits.max_num_batched_tokens >= 1 &&
-           limits.block_size >= 1 && limits.kv_blocks >= 0);
+           limits.block_size >= 1 && limits.kv_blocks >= 0 && limits.micro_batches >= 1);
 }
 
 bool Scheduler::admissible(std::int64_t input_tokens, std::int64_t output_tokens) const {
-  // The last output token is emitted but never stored.
   const std::int64_t stored = input_tokens + output_tokens - 1;
   if (ceil_div(stored, limits_.block_size) > limits_.kv_blocks) {
     return false;
@@ -100,10 +99,10 @@ bool Scheduler::make_room(RequestId id, std::int64_t tokens, bool& preempted) {
 void Scheduler::plan_tokens(StepPlan& plan, RequestId id, std::int64_t tokens) {
   Sequence& s = sequence(id);
   s.in_flight = true;
-  const bool completes = s.computed + tokens == s.known();
+  const bool decodes = s.decodes();
   // The logits of an unfinished chunk are computed too, and thrown away (vLLM does the same).
   ++plan.shape.rows;
-  if (tokens == 1 && completes && s.computed >= s.input) {
+  if (decodes) {
     plan.decode.push_back(id);
     const std::int64_t cached = s.computed + 1;
     ++plan.shape.decode_sequences;
@@ -116,57 +115,9 @@ void Scheduler::plan_tokens(StepPlan& plan, RequestId id, std::int64_t tokens) {
   plan.shape.prefill.push_back({tokens, s.computed});
 }
 
-void Scheduler::schedule_running(StepPlan& plan, std::int64_t& budget, bool& preempted) {
-  for (std::size_t i = 0; i < running_.size() && budget > 0; ++i) {
-    const RequestId id = running_[i];
-    const Sequence& s = sequence(id);
-    if (s.in_flight) {
-      continue;
-    }
-    const std::int64_t tokens = std::min(s.known() - s.computed, budget);
-    const std::size_t before = running_.size();
-    if (!make_room(id, tokens, preempted)) {
-      // Either this request was the one preempted, or all that hold blocks are in flight.
-      if (running_.size() == before) {
-        continue;
-      }
-      break;
-    }
-    budget -= tokens;
-    plan_tokens(plan, id, tokens);
-  }
-}
-
-void Scheduler::schedule_waiting(StepPlan& plan, std::int64_t& budget) {
-  while (!waiting_.empty() && budget > 0 &&
-         static_cast<int>(running_.size()) < limits_.max_num_seqs) {
-    const RequestId id = waiting_.front();
-    Sequence& s = sequence(id);
-    std::int64_t tokens = s.known() - s.computed;
-    if (tokens > budget) {
-      if (!limits_.chunked_prefill) {
-        break;
-      }
-      tokens = budget;
-    }
-    if (!take_blocks(s, tokens)) {
-      break;
-    }
-    waiting_.pop_front();
-    running_.push_back(id);
-    budget -= tokens;
-    plan_tokens(plan, id, tokens);
-  }
-}
-
-void Scheduler::schedule(StepPlan& plan) {
-  plan.clear();
-  std::int64_t budget = limits_.max_num_batched_tokens;
-  bool preempted = false;
-  schedule_running(plan, budget, preempted);
-  if (!preempted) {
-    schedule_waiting(plan, budget);
-  }
+void Scheduler::admit_front() {
+  running_.push_back(waiting_.front());
+  waiting_.pop_front();
 }
 
 void Scheduler::advance(RequestId id, std::int64_t tokens, StepOutcome& outcome) {

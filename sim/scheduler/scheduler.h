@@ -1,9 +1,9 @@
-// Continuous batching after vLLM's v1 scheduler: running requests first, then waiting ones, under a
-// token budget per step; prompts in chunks; KV blocks taken as tokens are computed; when blocks run
-// out the request admitted last is preempted and later recomputed from its start, its output so far
-// included. Pure decisions: no clock and no events, so that the same code schedules the simulation
-// and the real executor. Several steps may be in flight (pipeline parallelism); a request is in at
-// most one.
+// Batching: which tokens of which requests the next step computes. Pure decisions: no clock and no
+// events, so that the same code schedules the simulation and the real executor. Several steps may
+// be in flight (pipeline parallelism); a request is in at most one.
+//
+// This base keeps the books: requests, their tokens and KV blocks. An engine's rule is one derived
+// class (sim/scheduler/schedulers.h lists them); engines that differ in numbers only share one.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "sim/model/operator.h"
+#include "sim/spec/engine.h"
 
 namespace foretoken {
 
@@ -21,6 +22,12 @@ struct SchedulerLimits {
   std::int64_t kv_blocks = 0;  // capacity
   bool chunked_prefill = true;
   std::int64_t window = 0;  // sliding window of the model, for BatchShape only; 0: none
+  Batching batching = Batching::continuous;
+  Admission admission = Admission::prompt;
+  bool decode_first = false;
+  // Steps that share the running requests: a step takes at most ceil(running / this) decodes. 1:
+  // all.
+  int micro_batches = 1;
 };
 
 using RequestId = std::int32_t;
@@ -34,7 +41,7 @@ struct StepPlan {
   };
   std::vector<Item> prefill;      // more than one token, or the last token of a prompt
   std::vector<RequestId> decode;  // one new token each, not of the prompt
-  BatchShape shape;
+  BatchShape shape;               // what is computed, padding included
   bool empty() const { return prefill.empty() && decode.empty(); }
   void clear();
 };
@@ -49,7 +56,9 @@ struct StepOutcome {
 
 class Scheduler {
  public:
-  explicit Scheduler(SchedulerLimits limits);
+  virtual ~Scheduler() = default;
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
 
   // Whether a request can ever be served: its tokens fit the whole cache, and its prompt the step
   // when prompts are not chunked.
@@ -59,7 +68,8 @@ class Scheduler {
   RequestId add(std::int64_t input_tokens, std::int64_t output_tokens);
 
   // Fills `plan` with the next step, empty when nothing can run. Marks its requests as in flight.
-  void schedule(StepPlan& plan);
+  // CONTRACT: with work waiting and nothing in flight, the plan is not empty.
+  virtual void schedule(StepPlan& plan) = 0;
   // The step has been computed: advances its requests and fills `outcome`.
   void complete(const StepPlan& plan, StepOutcome& outcome);
 
@@ -73,7 +83,7 @@ class Scheduler {
   std::int64_t blocks_freed() const { return blocks_freed_; }
   std::int64_t generated(RequestId id) const { return sequence(id).generated; }
 
- private:
+ protected:
   struct Sequence {
     std::int64_t input = 0;
     std::int64_t output = 0;
@@ -82,25 +92,37 @@ class Scheduler {
     std::int64_t blocks = 0;
     bool in_flight = false;
     std::int64_t known() const { return input + generated; }
+    // The last output token is emitted but never stored.
+    std::int64_t stored_at_end() const { return input + output - 1; }
+    bool decodes() const { return computed >= input && known() - computed == 1; }
   };
+
+  explicit Scheduler(SchedulerLimits limits);
 
   const Sequence& sequence(RequestId id) const { return sequences_[static_cast<std::size_t>(id)]; }
   Sequence& sequence(RequestId id) { return sequences_[static_cast<std::size_t>(id)]; }
+  const SchedulerLimits& limits() const { return limits_; }
+  bool slot_free() const { return static_cast<int>(running_.size()) < limits_.max_num_seqs; }
 
+  // Blocks for `tokens` more than are computed. False, and nothing taken: not enough are free.
   bool take_blocks(Sequence& sequence, std::int64_t tokens);
   void free_all_blocks(Sequence& sequence);
+  // The running request at `position` gives its blocks back and waits, first in line.
+  void preempt_at(std::size_t position);
   // Makes room for `tokens` more of `id` by preempting from the back. False: `id` itself had to go.
   bool make_room(RequestId id, std::int64_t tokens, bool& preempted);
-  void preempt_at(std::size_t position);
   void plan_tokens(StepPlan& plan, RequestId id, std::int64_t tokens);
-  void schedule_running(StepPlan& plan, std::int64_t& budget, bool& preempted);
-  void schedule_waiting(StepPlan& plan, std::int64_t& budget);
+  // The first waiting request runs from now on.
+  void admit_front();
+
+  std::vector<RequestId> running_;  // in the order of admission
+  std::deque<RequestId> waiting_;
+
+ private:
   void advance(RequestId id, std::int64_t tokens, StepOutcome& outcome);
 
   SchedulerLimits limits_;
   std::vector<Sequence> sequences_;
-  std::vector<RequestId> running_;  // in the order of admission
-  std::deque<RequestId> waiting_;
   std::int64_t free_blocks_ = 0;
   std::int64_t preemptions_ = 0;
   std::int64_t blocks_taken_ = 0;

@@ -30,9 +30,10 @@ Fleet::Fleet(const Config& config, const Workload& workload, const CostModel& co
   const auto first_scored = static_cast<std::int32_t>(
       std::floor(static_cast<double>(record_.requests.size()) * config.warmup));
   for (std::size_t i = 0; i < config.stages.size(); ++i) {
-    replicas_.push_back(std::make_unique<Replica>(
-        Replica::Shared{events_, record_, *this, cost, draw, first_scored}, static_cast<int>(i),
-        config.limits, config.stages[i]));
+    replicas_.push_back(
+        std::make_unique<Replica>(Replica::Shared{events_, record_, *this, cost, draw, first_scored,
+                                                  config.host_overlap, config.timeline && i == 0},
+                                  static_cast<int>(i), config.limits, config.stages[i]));
   }
 }
 
@@ -40,7 +41,7 @@ RunRecord Fleet::run() {
   const auto count = static_cast<std::int32_t>(record_.requests.size());
   if (workload_.concurrency > 0) {
     for (; next_ < std::min(count, workload_.concurrency); ++next_) {
-      events_.schedule(kTimeZero, *this, static_cast<std::uint64_t>(next_));
+      events_.schedule(delay_of(next_), *this, static_cast<std::uint64_t>(next_));
     }
   } else {
     schedule_next_arrival();
@@ -125,9 +126,14 @@ void Fleet::finished(std::int32_t) {
   send_next_of_closed_loop();
 }
 
+// In a closed loop a request leaves this long after its client is free.
+Time Fleet::delay_of(std::int32_t request) const {
+  return workload_.delays.empty() ? kTimeZero : workload_.delays[static_cast<std::size_t>(request)];
+}
+
 void Fleet::send_next_of_closed_loop() {
   if (workload_.concurrency > 0 && next_ < static_cast<std::int32_t>(record_.requests.size())) {
-    events_.schedule(events_.now(), *this, static_cast<std::uint64_t>(next_));
+    events_.schedule(events_.now() + delay_of(next_), *this, static_cast<std::uint64_t>(next_));
     ++next_;
   }
 }

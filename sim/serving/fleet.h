@@ -20,6 +20,8 @@ class Fleet final : public EventHandler, private CompletionListener {
     Router router = Router::least_loaded;
     std::int64_t max_model_len = 0;
     double warmup = 0;
+    bool timeline = false;
+    HostOverlap host_overlap = HostOverlap::none;
   };
 
   Fleet(const Config& config, const Workload& workload, const CostModel& cost,
@@ -35,6 +37,7 @@ class Fleet final : public EventHandler, private CompletionListener {
   void arrive(std::int32_t request);
   void schedule_next_arrival();
   void send_next_of_closed_loop();
+  Time delay_of(std::int32_t request) const;
   std::int64_t waiting() const;  // for admission, over all replicas
   Replica& choose();
   void check_books() const;

@@ -20,14 +20,42 @@ Bytes communication_buffers(const GraphBuilder& builder, const EngineSpec& engin
   return Bytes{2 * 2 * values};
 }
 
+Bytes share_of(Bytes bytes, double share) {
+  return Bytes{static_cast<std::int64_t>(std::floor(static_cast<double>(bytes.count) * share))};
+}
+
+Bytes available(const MemoryPlan& plan) {
+  const Bytes others = plan.activations + plan.context + plan.communication;
+  switch (plan.budget) {
+    case KvBudget::of_free:
+      return share_of(plan.device - plan.weights - others, plan.utilization);
+    case KvBudget::static_memory:
+      return share_of(plan.device - plan.context, plan.utilization) - plan.weights;
+    case KvBudget::of_device:
+      break;
+  }
+  return share_of(plan.device, plan.utilization) - plan.weights - others;
+}
+
 }  // namespace
 
 std::string MemoryPlan::arithmetic() const {
-  return fmt::format(
-      "{:.1f} GB x {:.2f} - weights {:.1f} GB - activations {:.1f} GB - context {:.1f} GB - "
-      "communication {:.1f} GB = {:.1f} GB for the KV cache",
-      gb(device), utilization, gb(weights), gb(activations), gb(context), gb(communication),
-      gb(kv_available));
+  const std::string rest =
+      fmt::format("activations {:.1f} GB - context {:.1f} GB - communication {:.1f} GB",
+                  gb(activations), gb(context), gb(communication));
+  const std::string sum = fmt::format("{:.1f} GB for the KV cache", gb(kv_available));
+  switch (budget) {
+    case KvBudget::of_free:
+      return fmt::format("({:.1f} GB - weights {:.1f} GB - {}) x {:.2f} = {}", gb(device),
+                         gb(weights), rest, utilization, sum);
+    case KvBudget::static_memory:
+      return fmt::format("({:.1f} GB - context {:.1f} GB) x {:.2f} - weights {:.1f} GB = {}",
+                         gb(device), gb(context), utilization, gb(weights), sum);
+    case KvBudget::of_device:
+      break;
+  }
+  return fmt::format("{:.1f} GB x {:.2f} - weights {:.1f} GB - {} = {}", gb(device), utilization,
+                     gb(weights), rest, sum);
 }
 
 MemoryPlan plan_memory(const GraphBuilder& builder, const Profile& profile,
@@ -41,9 +69,8 @@ MemoryPlan plan_memory(const GraphBuilder& builder, const Profile& profile,
   plan.context = engine.context_memory.value_or(
       Bytes{static_cast<std::int64_t>(profile.value_or("device.context_memory", 0))});
   plan.communication = communication_buffers(builder, engine);
-  const double budget = std::floor(static_cast<double>(plan.device.count) * plan.utilization);
-  plan.kv_available = Bytes{static_cast<std::int64_t>(budget)} - plan.weights - plan.activations -
-                      plan.context - plan.communication;
+  plan.budget = engine.kv_budget;
+  plan.kv_available = available(plan);
   plan.kv_per_block = builder.kv_bytes_per_token() * engine.block_size;
   plan.blocks = plan.kv_available.count > 0 && plan.kv_per_block.count > 0
                     ? plan.kv_available.count / plan.kv_per_block.count

@@ -6,18 +6,18 @@
 
 namespace foretoken {
 
-Replica::Replica(Shared shared, int index, SchedulerLimits limits,
+Replica::Replica(Shared shared, int index, const SchedulerLimits& limits,
                  std::vector<std::shared_ptr<StepTimer>> stages)
     : shared_(shared),
       index_(index),
-      scheduler_(limits),
+      scheduler_(make_scheduler(limits)),
       stages_(std::move(stages)),
       stage_free_(stages_.size(), kTimeZero),
       slots_(stages_.size()) {}
 
 void Replica::deliver(std::int32_t request) {
   const RequestRecord& record = shared_.record.requests[static_cast<std::size_t>(request)];
-  const RequestId id = scheduler_.add(record.input_tokens, record.output_tokens);
+  const RequestId id = scheduler_->add(record.input_tokens, record.output_tokens);
   FT_CHECK(static_cast<std::size_t>(id) == request_of_.size());
   request_of_.push_back(request);
   last_token_.push_back(kTimeNever);
@@ -37,33 +37,49 @@ void Replica::try_start() {
   }
   const auto slot =
       std::find_if(slots_.begin(), slots_.end(), [](const Slot& s) { return !s.busy; });
-  if (slot == slots_.end() || scheduler_.idle()) {
+  if (slot == slots_.end() || scheduler_->idle()) {
     return;
   }
-  scheduler_.schedule(slot->plan);
+  scheduler_->schedule(slot->plan);
   if (!slot->plan.empty()) {
     start(static_cast<std::size_t>(slot - slots_.begin()));
   }
 }
 
-Time Replica::host_time(const StepPlan& plan, StepTime& time) const {
-  const Estimate estimate = shared_.cost.host(!plan.prefill.empty(), plan.shape.rows);
-  const Time host = shared_.draw.duration(estimate);
-  time.share.add(OpFamily::host, estimate.provenance, host);
-  return host;
+bool Replica::overlaps(const StepPlan& plan) const {
+  return shared_.overlap == HostOverlap::all ||
+         (shared_.overlap == HostOverlap::decode && plan.prefill.empty());
+}
+
+Estimate Replica::host_estimate(const StepPlan& plan) const {
+  return shared_.cost.host(!plan.prefill.empty(), plan.shape.rows);
+}
+
+// Only what the GPU waits for counts.
+void Replica::add_host_share(StepTime& total, const StepPlan& plan, Time host,
+                             bool overlapped) const {
+  const Time seen = overlapped ? std::max(kTimeZero, host - total.share.total) : host;
+  total.share.add(OpFamily::host, host_estimate(plan).provenance, seen);
 }
 
 void Replica::start(std::size_t slot) {
   Slot& s = slots_[slot];
   s.busy = true;
   StepTime total;
-  Time ready = shared_.events.now() + host_time(s.plan, total);
+  const Time host = shared_.draw.duration(host_estimate(s.plan));
+  const bool overlapped = overlaps(s.plan);
+  const Time host_done = shared_.events.now() + host;
+  Time ready = overlapped ? shared_.events.now() : host_done;
   for (std::size_t stage = 0; stage < stages_.size(); ++stage) {
     const StepTime time = stages_[stage]->time(s.plan.shape);
     ready = std::max(ready, stage_free_[stage]) + time.share.total;
+    if (overlapped && stage == 0) {
+      ready = std::max(ready, host_done);  // the host of the first stage prepares the next step
+    }
     stage_free_[stage] = ready;
     total.add(time);
   }
+  add_host_share(total, s.plan, host, overlapped);
   count_step(s.plan, total);
   if (stages_.size() > 1) {
     shared_.events.schedule(stage_free_.front(), *this, kStageFree);
@@ -76,8 +92,8 @@ void Replica::count_step(const StepPlan& plan, const StepTime& time) {
   ++record.steps;
   record.scheduled_tokens += plan.shape.tokens();
   record.decode_tokens += plan.shape.decode_sequences;
-  record.peak_kv_blocks = std::max(record.peak_kv_blocks, scheduler_.used_blocks());
-  record.peak_running = std::max(record.peak_running, scheduler_.running());
+  record.peak_kv_blocks = std::max(record.peak_kv_blocks, scheduler_->used_blocks());
+  record.peak_running = std::max(record.peak_running, scheduler_->running());
   record.extrapolated = record.extrapolated || time.extrapolated;
   if (plan.prefill.empty()) {
     record.decode_steps.add(time.share);
@@ -111,8 +127,11 @@ void Replica::finish(std::size_t slot) {
   for (const RequestId id : s.plan.decode) {
     emit_token(id, now);
   }
-  scheduler_.complete(s.plan, outcome_);
+  scheduler_->complete(s.plan, outcome_);
   s.busy = false;
+  if (shared_.timeline) {
+    shared_.record.kv_timeline.emplace_back(now, scheduler_->used_blocks());
+  }
   for (const RequestId id : outcome_.first_tokens) {
     emit_token(id, now);
   }

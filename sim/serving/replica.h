@@ -10,7 +10,7 @@
 #include "sim/core/event_queue.h"
 #include "sim/cost/cost_model.h"
 #include "sim/metrics/metrics.h"
-#include "sim/scheduler/scheduler.h"
+#include "sim/scheduler/schedulers.h"
 #include "sim/step/step_timer.h"
 
 namespace foretoken {
@@ -33,9 +33,11 @@ class Replica final : public EventHandler {
     const CostModel& cost;
     const CostDraw& draw;
     std::int32_t first_scored;  // requests before this one are warm-up
+    HostOverlap overlap;
+    bool timeline;  // record the KV use
   };
 
-  Replica(Shared shared, int index, SchedulerLimits limits,
+  Replica(Shared shared, int index, const SchedulerLimits& limits,
           std::vector<std::shared_ptr<StepTimer>> stages);
 
   // The request has reached the engine's queue.
@@ -45,7 +47,7 @@ class Replica final : public EventHandler {
   void announce() { ++load_; }
 
   void handle(std::uint64_t payload) override;
-  const Scheduler& scheduler() const { return scheduler_; }
+  const Scheduler& scheduler() const { return *scheduler_; }
 
  private:
   struct Slot {
@@ -57,13 +59,15 @@ class Replica final : public EventHandler {
   void try_start();
   void start(std::size_t slot);
   void finish(std::size_t slot);
+  bool overlaps(const StepPlan& plan) const;
   void count_step(const StepPlan& plan, const StepTime& time);
   void emit_token(RequestId id, Time now);
-  Time host_time(const StepPlan& plan, StepTime& time) const;
+  Estimate host_estimate(const StepPlan& plan) const;
+  void add_host_share(StepTime& total, const StepPlan& plan, Time host, bool overlapped) const;
 
   Shared shared_;
   int index_;
-  Scheduler scheduler_;
+  std::unique_ptr<Scheduler> scheduler_;
   std::vector<std::shared_ptr<StepTimer>> stages_;
   std::vector<Time> stage_free_;
   std::vector<Slot> slots_;

@@ -12,18 +12,6 @@
 namespace foretoken {
 namespace {
 
-// Host times of an engine whose own were not measured: fitted by others' runs of vLLM 0.1x on GPU
-// servers; a profile measured with an engine replaces them.
-struct HostDefault {
-  const char* key;
-  double value;
-};
-constexpr HostDefault kVllmHost[] = {{"host.step", 1.0e-3},
-                                     {"host.sequence", 9e-6},
-                                     {"host.prefill_step", 6e-3},
-                                     {"host.request", 0},
-                                     {"host.sd_family", 0.3}};
-
 void set_if(Profile& profile, const char* key, const std::optional<Time>& value) {
   if (value) {
     profile.parameters.insert_or_assign(
@@ -101,10 +89,15 @@ std::map<std::string, Interval> make_intervals(const Summary& point,
 }  // namespace
 
 Profile with_host_times(Profile profile, const EngineSpec& engine) {
-  for (const HostDefault& preset : kVllmHost) {
-    profile.parameters.try_emplace(
-        preset.key, Parameter{preset.value, Provenance::assumed, "engine preset " + engine.preset});
-  }
+  const HostTimes& preset = engine.host_default;
+  const auto fill = [&](const char* key, double value) {
+    profile.parameters.try_emplace(key, Parameter{value, Provenance::assumed, preset.source});
+  };
+  fill("host.step", to_seconds(preset.step));
+  fill("host.sequence", to_seconds(preset.sequence));
+  fill("host.prefill_step", to_seconds(preset.prefill_step));
+  fill("host.request", to_seconds(preset.request));
+  fill("host.sd_family", preset.sd);
   set_if(profile, "host.step", engine.host_step);
   set_if(profile, "host.sequence", engine.host_sequence);
   set_if(profile, "host.prefill_step", engine.host_prefill_step);
@@ -113,20 +106,28 @@ Profile with_host_times(Profile profile, const EngineSpec& engine) {
 }
 
 Simulation::Simulation(ScenarioSpec scenario, Topology topology, Profile profile, Workload workload)
+    : Simulation(scenario, std::move(topology),
+                 std::make_shared<const CostModel>(
+                     with_host_times(std::move(profile), scenario.engine)),
+                 std::move(workload)) {}
+
+Simulation::Simulation(ScenarioSpec scenario, Topology topology,
+                       std::shared_ptr<const CostModel> cost, Workload workload)
     : scenario_(std::move(scenario)),
       topology_(std::move(topology)),
-      cost_(with_host_times(std::move(profile), scenario_.engine)),
+      cost_(std::move(cost)),
       builder_(scenario_.model, scenario_.precision, scenario_.parallel, scenario_.model_mark),
       placements_(place(scenario_.parallel, scenario_.placement, topology_)),
-      memory_(plan_memory(builder_, cost_.profile(), scenario_)),
+      memory_(plan_memory(builder_, cost_->profile(), scenario_)),
       workload_(std::move(workload)) {}
 
 StepContext Simulation::step_context() const {
   StepContext context;
   context.builder = &builder_;
-  context.cost = &cost_;
+  context.cost = cost_.get();
   context.topology = &topology_;
-  context.collective = collective_costs(cost_);
+  context.collective = collective_costs(*cost_);
+  read_engine_all_reduce(cost_->profile(), context);
   return context;
 }
 
@@ -138,10 +139,15 @@ SchedulerLimits Simulation::scheduler_limits() const {
   limits.kv_blocks = memory_.blocks;
   limits.chunked_prefill = scenario_.engine.chunked_prefill;
   limits.window = scenario_.model.sliding_window;
+  limits.batching = scenario_.engine.batching;
+  limits.admission = scenario_.engine.admission;
+  limits.decode_first = scenario_.engine.decode_first;
+  limits.micro_batches =
+      scenario_.engine.micro_batches == MicroBatches::balanced ? scenario_.parallel.pipeline : 1;
   return limits;
 }
 
-RunRecord Simulation::run(const CostDraw& draw, bool exact) const {
+RunRecord Simulation::run(const CostDraw& draw, bool exact, bool timeline) const {
   const StepContext context = step_context();
   Fleet::Config config;
   config.limits = scheduler_limits();
@@ -149,6 +155,8 @@ RunRecord Simulation::run(const CostDraw& draw, bool exact) const {
       scenario_.engine.router == "round-robin" ? Router::round_robin : Router::least_loaded;
   config.max_model_len = scenario_.engine.max_model_len.value_or(scenario_.model.max_positions);
   config.warmup = scenario_.workload.warmup;
+  config.timeline = timeline;
+  config.host_overlap = scenario_.engine.host_overlap;
   // Replicas whose links are alike share what their timers remember.
   std::map<std::vector<double>, std::vector<std::shared_ptr<StepTimer>>> alike;
   for (const ReplicaPlacement& placement : placements_) {
@@ -161,7 +169,7 @@ RunRecord Simulation::run(const CostDraw& draw, bool exact) const {
     }
     config.stages.push_back(stages);
   }
-  return Fleet(config, workload_, cost_, draw).run();
+  return Fleet(config, workload_, *cost_, draw).run();
 }
 
 Result simulate(const Simulation& simulation, const RunOptions& options) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -27,12 +28,17 @@ class Simulation {
   // memory, missing numbers, a trace without arrivals.
   Simulation(ScenarioSpec scenario, Topology topology, Profile profile, Workload workload);
 
-  RunRecord run(const CostDraw& draw, bool exact) const;
+  // With costs that several simulations share; host times are theirs (with_host_times).
+  Simulation(ScenarioSpec scenario, Topology topology, std::shared_ptr<const CostModel> cost,
+             Workload workload);
+
+  // `timeline`: also record the KV use over time.
+  RunRecord run(const CostDraw& draw, bool exact, bool timeline = false) const;
 
   const ScenarioSpec& scenario() const { return scenario_; }
   const Topology& topology() const { return topology_; }
-  const Profile& profile() const { return cost_.profile(); }
-  const CostModel& cost() const { return cost_; }
+  const Profile& profile() const { return cost_->profile(); }
+  const CostModel& cost() const { return *cost_; }
   const GraphBuilder& builder() const { return builder_; }
   const MemoryPlan& memory() const { return memory_; }
   const Workload& workload() const { return workload_; }
@@ -43,7 +49,7 @@ class Simulation {
  private:
   ScenarioSpec scenario_;
   Topology topology_;
-  CostModel cost_;
+  std::shared_ptr<const CostModel> cost_;
   GraphBuilder builder_;
   std::vector<ReplicaPlacement> placements_;
   MemoryPlan memory_;

@@ -90,6 +90,24 @@ std::size_t request_count(const WorkloadSpec& spec, const Trace* arrivals, const
   return spec.requests > 0 ? static_cast<std::size_t>(spec.requests) : lengths->requests.size();
 }
 
+// The clients' first requests spread evenly over the ramp; every request leaves a random jitter
+// late.
+std::vector<Time> client_delays(const ArrivalSpec& spec, std::size_t count, std::uint64_t seed) {
+  std::vector<Time> delays;
+  if (spec.kind != ArrivalSpec::Kind::closed_loop ||
+      (spec.ramp == kTimeZero && spec.jitter == kTimeZero)) {
+    return delays;
+  }
+  RandomStream stream(seed, "client jitter");
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto client = static_cast<std::int64_t>(i);
+    const Time start =
+        client < spec.concurrency ? spec.ramp * client / spec.concurrency : kTimeZero;
+    delays.push_back(start + time_from_seconds(to_seconds(spec.jitter) * stream.uniform()));
+  }
+  return delays;
+}
+
 }  // namespace
 
 double weibull_shape(double cv) {
@@ -124,6 +142,7 @@ Workload make_workload(const WorkloadSpec& spec, const Trace* arrivals, const Tr
   Time now = kTimeZero;
   const std::size_t count = request_count(spec, arrivals, lengths);
   workload.requests.reserve(count);
+  workload.delays = client_delays(spec.arrivals, count, seed);
   for (std::size_t i = 0; i < count; ++i) {
     Request request;
     if (traced_lengths) {

@@ -12,8 +12,9 @@ namespace foretoken {
 
 struct Workload {
   std::vector<Request>
-      requests;         // ordered by arrival; in a closed loop arrivals are set as it runs
-  int concurrency = 0;  // closed loop: users who each wait for their answer; 0: open
+      requests;              // ordered by arrival; in a closed loop arrivals are set as it runs
+  int concurrency = 0;       // closed loop: users who each wait for their answer; 0: open
+  std::vector<Time> delays;  // closed loop: from the client being free to the request; may be empty
 };
 
 // `arrivals` and `lengths` are the traces the specification names, or null. A length trace is taken

@@ -35,6 +35,10 @@ const ProfileKey* find_profile_key(std::string_view name);
 // One measured operator call. What `shape` holds depends on the family:
 //   gemm.FORMAT        m, n, k
 //   all_reduce.FORMAT  ranks, bytes per rank
+//   engine_all_reduce.FORMAT  the same, of an engine's own kernels: used instead of a simulation
+//   quantise.FORMAT    m, k: what a GEMM sample with dynamic scales contains besides the GEMM
+//   elementwise.NAME   bytes read and written by the operator of this name
+//   attention.*        sim/cost/attention_table.h
 struct Sample {
   std::vector<std::int64_t> shape;
   double seconds = 0;

@@ -11,6 +11,7 @@
 
 #include "sim/core/error.h"
 #include "sim/core/units.h"
+#include "sim/spec/engine.h"
 #include "sim/spec/format.h"
 #include "sim/spec/model.h"
 #include "sim/spec/provenance.h"
@@ -57,26 +58,12 @@ struct PrecisionSpec {
   Format kv_cache = kBf16;
   Format all_reduce = kBf16;
   Format all_to_all = kBf16;
-  SourceMark mark;
-};
-
-struct EngineSpec {
-  std::string preset = "vllm-v1";
-  int max_num_seqs = 256;
-  std::int64_t max_num_batched_tokens = 8192;
-  int block_size = 16;
-  bool chunked_prefill = true;
-  double gpu_memory_utilization = 0.9;
-  std::optional<std::int64_t> kv_blocks;      // computed unless given
-  std::optional<Bytes> context_memory;        // driver context and library workspaces
-  std::optional<std::int64_t> max_model_len;  // default: the model's
-  // Host times; the profile's `host.*` override the preset, the scenario overrides both.
-  std::optional<Time> host_step;
-  std::optional<Time> host_sequence;
-  std::optional<Time> host_prefill_step;
-  std::optional<Time> host_request;
-  std::string router =
-      "least-loaded";  // between data-parallel replicas: round-robin | least-loaded
+  // Dynamic scales are computed from the activations by a kernel of their own; static ones stand in
+  // the checkpoint, and the operator before writes the narrow format.
+  enum class ActivationScales : std::uint8_t {
+    dynamic,
+    fixed
+  } activation_scales = ActivationScales::dynamic;
   SourceMark mark;
 };
 
@@ -90,11 +77,13 @@ struct ArrivalSpec {
     closed_loop,
     all_at_once
   } kind = Kind::poisson;
-  double rate = 0;      // per second
-  double cv = 1;        // gamma, weibull: coefficient of variation of the gaps
-  int concurrency = 0;  // closed_loop
-  std::string trace;    // path, resolved
-  double speedup = 1;   // trace: arrival times are divided by this
+  double rate = 0;          // per second
+  double cv = 1;            // gamma, weibull: coefficient of variation of the gaps
+  int concurrency = 0;      // closed_loop
+  Time ramp = kTimeZero;    // closed_loop: the clients' first requests spread evenly over this
+  Time jitter = kTimeZero;  // closed_loop: each request leaves a random 0..jitter late
+  std::string trace;        // path, resolved
+  double speedup = 1;       // trace: arrival times are divided by this
   SourceMark mark;
 };
 
@@ -117,8 +106,9 @@ struct LengthSpec {
 struct WorkloadSpec {
   ArrivalSpec arrivals;
   LengthSpec lengths;
-  std::int64_t requests = 0;  // 0: as many as the trace holds
-  double warmup = 0;          // share of requests left out of the percentiles
+  // 0: as many as the trace holds. In a closed loop also stated as requests_per_client.
+  std::int64_t requests = 0;
+  double warmup = 0;  // share of requests left out of the percentiles
   SourceMark mark;
 };
 

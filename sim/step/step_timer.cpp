@@ -55,6 +55,24 @@ CollectiveCosts collective_costs(const CostModel& cost) {
   return costs;
 }
 
+void read_engine_all_reduce(const Profile& profile, StepContext& context) {
+  const auto table = profile.samples.find("engine_all_reduce.bf16");
+  if (table == profile.samples.end()) {
+    return;
+  }
+  std::map<int, std::vector<SampleGrid::Point>> by_ranks;
+  for (const Sample& sample : table->second.samples) {
+    FT_CHECK(sample.shape.size() == 2 && sample.shape[1] > 0 && sample.seconds > 0);
+    by_ranks[static_cast<int>(sample.shape[0])].push_back(
+        {{static_cast<double>(sample.shape[1]), 0, 0, 0}, sample.seconds});
+  }
+  for (auto& [ranks, points] : by_ranks) {
+    context.engine_all_reduce.emplace(
+        ranks, SampleGrid(std::move(points), 1, std::array<double, SampleGrid::kMaxAxes>{}));
+  }
+  context.engine_all_reduce_provenance = table->second.provenance;
+}
+
 StepTimer::StepTimer(const StepContext& context, StagePlacement placement, int stage,
                      const CostDraw& draw, bool exact)
     : context_(context),
@@ -79,7 +97,19 @@ StepTimer::StepTimer(const StepContext& context, StagePlacement placement, int s
   }
 }
 
+// Uncompressed all-reduces of an engine that was measured on this many ranks.
+const SampleGrid* StepTimer::measured_all_reduce(const CollectiveOp& op) const {
+  if (op.kind != CollectiveKind::all_reduce || !(op.wire == kBf16)) {
+    return nullptr;
+  }
+  const auto it = context_.engine_all_reduce.find(static_cast<int>(placement_.gpus.size()));
+  return it == context_.engine_all_reduce.end() ? nullptr : &it->second;
+}
+
 Time StepTimer::simulate_collective(const CollectiveOp& op) const {
+  if (const SampleGrid* measured = measured_all_reduce(op)) {
+    return time_from_seconds(measured->at({2.0 * static_cast<double>(op.values), 0, 0, 0}).seconds);
+  }
   CollectiveRequest request;
   request.kind = op.kind;
   request.values = op.values;
@@ -120,7 +150,8 @@ StepTime StepTimer::collective_time(const CollectiveOp& op) {
   estimate.seconds = to_seconds(alone);
   estimate.sd_family = context_.collective.sd_family;
   estimate.family_key = hash_text("collective");
-  estimate.provenance = context_.collective.provenance;
+  estimate.provenance = measured_all_reduce(op) ? context_.engine_all_reduce_provenance
+                                                : context_.collective.provenance;
   if (op.wire.quantised()) {
     estimate.provenance =
         weakest(estimate.provenance, codec_price(*context_.cost, op.values, op.wire).provenance);
@@ -186,6 +217,7 @@ StepTime StepTimer::attention_time(const BatchShape& batch) {
   if (batch.decode_sequences > 0) {
     for (AttentionTemplate& attention : decode_attention_) {
       attention.op.sequences = batch.decode_sequences;
+      attention.op.chunks = batch.prefill;
       attention.op.kv_tokens =
           attention.op.window > 0 ? batch.decode_kv_tokens_windowed : batch.decode_kv_tokens;
       price(attention, OpFamily::attention_decode);

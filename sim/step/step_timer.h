@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "sim/cost/cost_model.h"
+#include "sim/cost/sample_grid.h"
 #include "sim/metrics/metrics.h"
 #include "sim/model/graph_builder.h"
 #include "sim/network/collective.h"
@@ -42,11 +43,17 @@ struct StepContext {
   const CostModel* cost = nullptr;
   const Topology* topology = nullptr;
   CollectiveCosts collective;
+  // An engine's own all-reduce as measured, by ranks; empty: simulated.
+  std::map<int, SampleGrid> engine_all_reduce;
+  Provenance engine_all_reduce_provenance = Provenance::imported;
 };
 
 // The constants of collectives, from the profile: fixed times, efficiency per link class, codec.
 // The result refers to `cost`, which must outlive it.
 CollectiveCosts collective_costs(const CostModel& cost);
+
+// Samples `engine_all_reduce.bf16` of the profile, into the context.
+void read_engine_all_reduce(const Profile& profile, StepContext& context);
 
 class StepTimer {
  public:
@@ -74,6 +81,7 @@ class StepTimer {
   };
 
   StepTime operator_time(const Operator& op);
+  const SampleGrid* measured_all_reduce(const CollectiveOp& op) const;
   StepTime collective_time(const CollectiveOp& op);
   Time simulate_collective(const CollectiveOp& op) const;
   StepTime sum(const StepGraph& graph, DependsOn part);

@@ -14,6 +14,7 @@
 
 #include "kernels/base/error.h"
 #include "kernels/gemm/bench/compare.h"
+#include "kernels/gemm/bench/error_table.h"
 #include "kernels/gemm/bench/model_shapes.h"
 #include "kernels/gemm/bench/operands.h"
 
@@ -106,9 +107,29 @@ void compare(int argc, char** argv) {
   compare_gemms(options);
 }
 
+void print_errors(int argc, char** argv) {
+  ErrorTableOptions options;
+  for (const auto& [name, value] : read_options(argc, argv)) {
+    if (name == "--safetensors") {
+      options.safetensors = value;
+    } else if (name == "--tensor") {
+      options.tensor = value;
+    } else if (name == "--search-clipping") {
+      options.search_clipping = true;
+    } else {
+      throw KernelError("gemm_bench --error: unknown option " + name);
+    }
+  }
+  print_error_table(options);
+}
+
 int run(int argc, char** argv) {
   if (argc > 1 && std::string_view(argv[1]) == "--compare") {
     compare(argc, argv);
+    return 0;
+  }
+  if (argc > 1 && std::string_view(argv[1]) == "--error") {
+    print_errors(argc, argv);
     return 0;
   }
   register_layers();

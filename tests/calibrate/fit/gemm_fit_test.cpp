@@ -45,10 +45,11 @@ TEST(GemmFit, Shapes_left_out_show_the_spread_between_shapes) {
   const GemmFit fit = fit_gemm(samples_of(kTruth, 0.1, 0.01), GemmOp{}, 1, 0.01);
   EXPECT_GT(fit.unseen_shapes.mean, 0.04);
   EXPECT_LT(fit.unseen_shapes.mean, 0.15);
-  EXPECT_GE(fit.unseen_shapes.coverage, 0.85);
+  EXPECT_GE(fit.unseen_shapes.coverage, 0.8);
   EXPECT_LE(fit.unseen_shapes.coverage, 0.96);
-  // On a shape that is known little uncertainty is left.
-  EXPECT_LT(fit.sd_shape, 0.03);
+  // The spread found is that of the shapes; along m, where calls vary by 1 %, little is left.
+  EXPECT_NEAR(fit.sd_shape, 0.1, 0.06);
+  EXPECT_LT(fit.sd_distance, 0.03);
 }
 
 TEST(GemmFit, Every_sample_is_left_out_exactly_once) {

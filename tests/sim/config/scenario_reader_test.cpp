@@ -71,6 +71,45 @@ TEST(Scenario, Everything_that_can_be_stated_is_read) {
   EXPECT_EQ(s.seed, 7U);
 }
 
+TEST(Scenario, A_preset_fills_what_the_scenario_leaves_open) {
+  const ScenarioSpec s = parse(std::string(kBase) + "engine: {preset: trtllm, max_num_seqs: 64}\n");
+  EXPECT_EQ(s.engine.admission, Admission::reserve_output);
+  EXPECT_EQ(s.engine.kv_budget, KvBudget::of_free);
+  EXPECT_EQ(s.engine.max_num_seqs, 64);
+  EXPECT_EQ(parse(std::string(kBase) + "engine: {preset: sglang}\n").engine.batching,
+            Batching::prefill_first);
+  EXPECT_NE(refusal(std::string(kBase) + "engine: {preset: sglan}\n").find("sglang"),
+            std::string::npos);
+  for (const EnginePreset& preset : engine_presets()) {
+    EXPECT_FALSE(preset.engine.host_default.source.empty()) << preset.name;
+  }
+}
+
+TEST(Scenario, What_the_engine_and_the_load_generator_decide_can_be_stated) {
+  const std::string head = "schema: 1\nmodel: llama-3.1-8b\ncluster: hgx-h100-8\n";
+  const std::string lengths = "lengths: {input: 512, output: 64}";
+  const ScenarioSpec s =
+      parse(head + "precision: {weights: fp8, activations: fp8, activation_scales: static}\n" +
+            "engine: {admission: reserve_output, micro_batches: greedy, kv_budget: of_free, "
+            "host_overlap: decode, host_request: 14ms}\n"
+            "workload: {arrivals: {closed_loop: {concurrency: 8, ramp: 1s, jitter: 10ms}}, " +
+            lengths + ", requests_per_client: 6}\n");
+  EXPECT_EQ(s.precision.activation_scales, PrecisionSpec::ActivationScales::fixed);
+  EXPECT_EQ(s.engine.micro_batches, MicroBatches::greedy);
+  EXPECT_EQ(s.engine.host_overlap, HostOverlap::decode);
+  EXPECT_EQ(s.workload.arrivals.ramp, Time(1'000'000'000'000));
+  EXPECT_EQ(s.workload.arrivals.jitter, Time(10'000'000'000));
+  EXPECT_EQ(s.workload.requests, 48);
+  EXPECT_NE(refusal(head + "workload: {arrivals: {poisson: 8/s}, " + lengths +
+                    ", requests_per_client: 6}\n")
+                .find("closed_loop"),
+            std::string::npos);
+  EXPECT_NE(refusal(head + "workload: {arrivals: {closed_loop: 8}, " + lengths +
+                    ", requests: 5, requests_per_client: 6}\n")
+                .find("state one of the two"),
+            std::string::npos);
+}
+
 TEST(Scenario, The_hash_follows_the_meaning_not_the_layout) {
   const std::string spaced = std::string("# a note\n") + kBase;
   EXPECT_EQ(parse(kBase).hash, parse(spaced).hash);

@@ -67,7 +67,7 @@ TEST(CostModel, An_exact_hit_returns_the_measured_time_as_measured) {
   EXPECT_EQ(estimate.provenance, Provenance::measured);
   EXPECT_FALSE(estimate.extrapolated);
   EXPECT_DOUBLE_EQ(estimate.sd_family, 0.02);
-  EXPECT_DOUBLE_EQ(estimate.sd_shape, 0.03);
+  EXPECT_DOUBLE_EQ(estimate.sd_shape, 0);  // this shape's effect is in the measurement
 }
 
 TEST(CostModel, Spread_grows_with_the_distance_to_the_samples) {
@@ -75,6 +75,12 @@ TEST(CostModel, Spread_grows_with_the_distance_to_the_samples) {
   // n = 2048 is one doubling from either sampled n, at a sampled m: sqrt(0.03^2 + 0.05^2).
   EXPECT_NEAR(model.gemm(gemm(16, 2048, 1024)).sd_shape, std::hypot(0.03, 0.05), 1e-12);
   EXPECT_GT(model.gemm(gemm(16, 65536, 1024)).sd_shape, model.gemm(gemm(16, 2048, 1024)).sd_shape);
+}
+
+TEST(CostModel, Of_a_sampled_shape_only_the_distance_along_m_is_uncertain) {
+  // m = 32 is half way from 16 to 64: one doubling, which counts for 0.7.
+  const CostModel model(measured());
+  EXPECT_NEAR(model.gemm(gemm(32, 4096, 1024)).sd_shape, 0.7 * 0.05, 1e-12);
 }
 
 TEST(CostModel, Inside_the_samples_is_measured_and_outside_leans_on_the_datasheet) {

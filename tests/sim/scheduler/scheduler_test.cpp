@@ -1,11 +1,7 @@
-#include "sim/scheduler/scheduler.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <map>
-
-#include "sim/core/random.h"
+#include "sim/scheduler/continuous.h"
 
 namespace foretoken {
 namespace {
@@ -35,7 +31,7 @@ Step step(Scheduler& scheduler) {
 }
 
 TEST(Scheduler, A_request_prefills_in_one_step_and_then_decodes_token_by_token) {
-  Scheduler scheduler(limits(100));
+  ContinuousScheduler scheduler(limits(100));
   scheduler.add(20, 3);
   Step s = step(scheduler);
   ASSERT_EQ(s.plan.prefill.size(), 1U);
@@ -51,7 +47,7 @@ TEST(Scheduler, A_request_prefills_in_one_step_and_then_decodes_token_by_token) 
 }
 
 TEST(Scheduler, Prompts_are_cut_to_the_token_budget_after_the_running_requests) {
-  Scheduler scheduler(limits(100, 32));
+  ContinuousScheduler scheduler(limits(100, 32));
   scheduler.add(10, 5);
   step(scheduler);
   scheduler.add(100, 2);
@@ -68,7 +64,7 @@ TEST(Scheduler, Prompts_are_cut_to_the_token_budget_after_the_running_requests) 
 TEST(Scheduler, Without_chunks_a_prompt_waits_until_it_fits_whole) {
   SchedulerLimits l = limits(100, 32);
   l.chunked_prefill = false;
-  Scheduler scheduler(l);
+  ContinuousScheduler scheduler(l);
   EXPECT_FALSE(scheduler.admissible(40, 1));
   scheduler.add(20, 2);
   scheduler.add(20, 2);
@@ -80,7 +76,7 @@ TEST(Scheduler, Without_chunks_a_prompt_waits_until_it_fits_whole) {
 }
 
 TEST(Scheduler, No_more_requests_run_than_max_num_seqs) {
-  Scheduler scheduler(limits(100, 64, 2));
+  ContinuousScheduler scheduler(limits(100, 64, 2));
   for (int i = 0; i < 3; ++i) {
     scheduler.add(4, 2);
   }
@@ -91,7 +87,7 @@ TEST(Scheduler, No_more_requests_run_than_max_num_seqs) {
 
 TEST(Scheduler, When_blocks_run_out_the_last_admitted_request_is_preempted_and_recomputed) {
   // Three blocks of 16: each prompt of 16 takes one; at the 17th token each needs another.
-  Scheduler scheduler(limits(3));
+  ContinuousScheduler scheduler(limits(3));
   scheduler.add(16, 4);
   scheduler.add(16, 4);
   step(scheduler);
@@ -112,7 +108,7 @@ TEST(Scheduler, When_blocks_run_out_the_last_admitted_request_is_preempted_and_r
 }
 
 TEST(Scheduler, A_request_in_flight_is_not_scheduled_again) {
-  Scheduler scheduler(limits(100));
+  ContinuousScheduler scheduler(limits(100));
   scheduler.add(8, 3);
   StepPlan first, second;
   scheduler.schedule(first);
@@ -129,7 +125,7 @@ TEST(Scheduler, A_request_in_flight_is_not_scheduled_again) {
 TEST(Scheduler, The_window_cuts_the_cached_tokens_of_decode) {
   SchedulerLimits l = limits(100);
   l.window = 10;
-  Scheduler scheduler(l);
+  ContinuousScheduler scheduler(l);
   scheduler.add(30, 3);
   step(scheduler);
   const Step s = step(scheduler);
@@ -138,65 +134,9 @@ TEST(Scheduler, The_window_cuts_the_cached_tokens_of_decode) {
 }
 
 TEST(Scheduler, A_request_larger_than_the_cache_is_not_admissible) {
-  const Scheduler scheduler(limits(4));      // 64 tokens
-  EXPECT_TRUE(scheduler.admissible(60, 5));  // stores 64: the last token is never stored
+  const ContinuousScheduler scheduler(limits(4));  // 64 tokens
+  EXPECT_TRUE(scheduler.admissible(60, 5));        // stores 64: the last token is never stored
   EXPECT_FALSE(scheduler.admissible(60, 6));
-}
-
-// Random load in a small cache, with one to three steps in flight: nothing is lost.
-TEST(Scheduler, Tokens_and_blocks_balance_under_random_load) {
-  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
-    SCOPED_TRACE(testing::Message() << "seed " << seed);
-    RandomStream random(seed, "scheduler property");
-    const SchedulerLimits l = limits(random.uniform_int(6, 40), random.uniform_int(8, 100),
-                                     static_cast<int>(random.uniform_int(1, 8)));
-    Scheduler scheduler(l);
-    const auto depth = static_cast<std::size_t>(random.uniform_int(1, 3));
-    std::deque<StepPlan> in_flight;
-    std::map<RequestId, std::int64_t> wanted, emitted;
-    StepOutcome outcome;
-    int idle_rounds = 0;
-    for (int round = 0; round < 100'000 && !(round > 300 && scheduler.idle()); ++round) {
-      if (round < 300 && random.uniform() < 0.3) {
-        const std::int64_t input = random.uniform_int(1, 60);
-        const std::int64_t output = random.uniform_int(1, 36);
-        if (scheduler.admissible(input, output)) {
-          wanted[scheduler.add(input, output)] = output;
-        }
-      }
-      StepPlan plan;
-      if (in_flight.size() < depth) {
-        scheduler.schedule(plan);
-        std::int64_t tokens = 0;
-        for (const StepPlan::Item& item : plan.prefill) {
-          tokens += item.new_tokens;
-        }
-        ASSERT_EQ(tokens + static_cast<std::int64_t>(plan.decode.size()), plan.shape.tokens());
-        ASSERT_LE(plan.shape.tokens(), l.max_num_batched_tokens);
-        ASSERT_GE(scheduler.free_blocks(), 0);
-        ASSERT_LE(scheduler.running(), l.max_num_seqs);
-      }
-      idle_rounds = plan.empty() && in_flight.empty() && !scheduler.idle() ? idle_rounds + 1 : 0;
-      ASSERT_LT(idle_rounds, 2) << "work is waiting and nothing runs";
-      if (!plan.empty()) {
-        in_flight.push_back(plan);
-      }
-      if (!in_flight.empty() && (in_flight.size() == depth || plan.empty())) {
-        scheduler.complete(in_flight.front(), outcome);
-        for (const RequestId id : in_flight.front().decode) {
-          ++emitted[id];
-        }
-        for (const RequestId id : outcome.first_tokens) {
-          ++emitted[id];
-        }
-        in_flight.pop_front();
-      }
-    }
-    EXPECT_TRUE(scheduler.idle());
-    EXPECT_EQ(emitted, wanted);
-    EXPECT_EQ(scheduler.blocks_taken(), scheduler.blocks_freed());
-    EXPECT_EQ(scheduler.free_blocks(), l.kv_blocks);
-  }
 }
 
 }  // namespace

@@ -23,6 +23,21 @@ TEST(MemoryPlan, Blocks_are_what_is_left_after_everything_else) {
   EXPECT_EQ(plan.communication.count, 0);
 }
 
+TEST(MemoryPlan, The_share_applies_to_what_the_engine_takes_it_of) {
+  ScenarioSpec scenario = small_scenario();
+  scenario.engine.context_memory = Bytes{100'000'000};
+  scenario.engine.gpu_memory_utilization = 0.5;
+  scenario.engine.kv_budget = KvBudget::of_free;
+  MemoryPlan plan = make(scenario).memory();
+  // (1 GB - weights - activations - 0.1 GB) x 0.5
+  EXPECT_EQ(plan.kv_available.count,
+            (900'000'000 - plan.weights.count - plan.activations.count) / 2);
+  EXPECT_NE(plan.arithmetic().find(") x 0.50 ="), std::string::npos);
+  scenario.engine.kv_budget = KvBudget::static_memory;
+  plan = make(scenario).memory();
+  EXPECT_EQ(plan.kv_available.count, 450'000'000 - plan.weights.count);
+}
+
 TEST(MemoryPlan, A_model_that_does_not_fit_is_refused_with_the_arithmetic) {
   ScenarioSpec scenario = small_scenario();
   scenario.model.layers = 400;

@@ -220,6 +220,74 @@ TEST(Simulation, Two_pipeline_stages_work_on_two_steps_at_once) {
   EXPECT_GT(busy, run.end);
 }
 
+TEST(Simulation, An_overlapped_host_is_hidden_behind_a_longer_step_and_never_shortens_one) {
+  const auto end = [](HostOverlap overlap, std::int64_t host_us) {
+    ScenarioSpec scenario = small_scenario();
+    scenario.workload.requests = 1;
+    scenario.engine.host_overlap = overlap;
+    scenario.engine.host_step = Time(host_us * 1'000'000);
+    scenario.engine.host_sequence = scenario.engine.host_prefill_step = kTimeZero;
+    return make(scenario).run(CostDraw(), false).end;
+  };
+  // Ten steps of more than 1 us each: 1 us of host is seen ten times, in the prefill step only, or
+  // never.
+  const Time bare = end(HostOverlap::none, 0);
+  EXPECT_EQ(end(HostOverlap::none, 1), bare + Time(10'000'000));
+  EXPECT_EQ(end(HostOverlap::decode, 1), bare + Time(1'000'000));
+  EXPECT_EQ(end(HostOverlap::all, 1), bare);
+  // A host of 1 s is all that counts: ten steps, after the front end's 200 us.
+  EXPECT_EQ(end(HostOverlap::all, 1'000'000), Time(10'000'200'000'000));
+}
+
+TEST(Simulation, A_ramp_spreads_the_first_requests_of_a_closed_loop) {
+  ScenarioSpec scenario = small_scenario();
+  scenario.workload.arrivals.kind = ArrivalSpec::Kind::closed_loop;
+  scenario.workload.arrivals.concurrency = 4;
+  scenario.workload.arrivals.ramp = Time(8'000'000'000'000);
+  scenario.workload.requests = 8;
+  const RunRecord run = make(scenario).run(CostDraw(), false);
+  for (int i = 0; i < 4; ++i) {  // clients 0 to 3 start at 0, 2, 4 and 6 s; i is not their order
+    const Time start(2'000'000'000'000 * i);
+    EXPECT_TRUE(std::any_of(run.requests.begin(), run.requests.end(),
+                            [&](const RequestRecord& r) { return r.arrival == start; }));
+  }
+}
+
+TEST(Simulation, Every_batching_and_admission_serves_all_requests) {
+  for (const Batching batching :
+       {Batching::continuous, Batching::prefill_first, Batching::static_batch}) {
+    for (const Admission admission : {Admission::prompt, Admission::reserve_output}) {
+      for (const int pipeline : {1, 2}) {
+        ScenarioSpec scenario = small_scenario();
+        scenario.engine.batching = batching;
+        scenario.engine.admission = admission;
+        scenario.engine.kv_blocks = 60;
+        scenario.parallel.pipeline = pipeline;
+        const RunRecord run = make(scenario).run(CostDraw(), false);
+        EXPECT_TRUE(std::all_of(run.requests.begin(), run.requests.end(),
+                                [](const RequestRecord& r) { return r.finish != kTimeNever; }));
+      }
+    }
+  }
+}
+
+// Two stages, 32 requests in lockstep: shared over two micro-batches both stages work, in one they
+// alternate.
+TEST(Simulation, Balanced_micro_batches_keep_both_stages_of_a_pipeline_busy) {
+  const auto end = [](MicroBatches form) {
+    ScenarioSpec scenario = small_scenario();
+    scenario.parallel.pipeline = 2;
+    scenario.engine.micro_batches = form;
+    scenario.engine.host_step = scenario.engine.host_sequence = kTimeZero;
+    scenario.workload.arrivals.kind = ArrivalSpec::Kind::all_at_once;
+    scenario.workload.lengths.input.low = scenario.workload.lengths.input.high = 10;
+    scenario.workload.lengths.output.low = scenario.workload.lengths.output.high = 200;
+    scenario.workload.requests = 32;
+    return to_seconds(make(scenario).run(CostDraw(), false).end);
+  };
+  EXPECT_LT(end(MicroBatches::balanced), 0.9 * end(MicroBatches::greedy));
+}
+
 TEST(Simulation, The_overload_verdict_names_offered_and_served) {
   ScenarioSpec scenario = small_scenario();
   scenario.workload.requests = 4000;

@@ -1,0 +1,20 @@
+// The accuracy ledger as Markdown, and its rows as CSV.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "calibrate/ledger/predict.h"
+#include "calibrate/ledger/row.h"
+
+namespace foretoken::calibrate {
+
+struct ScoredRow {
+  LedgerRow row;
+  LedgerPrediction prediction;
+};
+
+std::string ledger_markdown(const std::vector<ScoredRow>& rows);
+std::string ledger_csv(const std::vector<ScoredRow>& rows);
+
+}  // namespace foretoken::calibrate

@@ -1,0 +1,137 @@
+#include "calibrate/ledger/row.h"
+
+#include <algorithm>
+
+#include "calibrate/import/csv_table.h"
+
+namespace foretoken::calibrate {
+namespace {
+
+int integer_or(const CsvTable& table, std::size_t row, std::string_view column, int fallback) {
+  return table.empty(row, column) ? fallback : static_cast<int>(table.integer(row, column));
+}
+
+void read_serving(const std::string& folder, std::vector<LedgerRow>& out) {
+  const std::string file = "serving_ttft_tpot_agg.csv";
+  const CsvTable table(folder + "/e2e/" + file,
+                       {"id", "backend", "model_path", "system", "silicon_ttft_ms"});
+  for (std::size_t i = 0; i < table.rows(); ++i) {
+    LedgerRow row;
+    row.file = file;
+    row.id = table.text(i, "id");
+    row.gpu = table.text(i, "system");
+    row.model = table.text(i, "model_path");
+    row.engine = table.text(i, "backend");
+    row.version = table.text(i, "backend_version");
+    row.weights = table.empty(i, "gemm_quant_mode") ? "bf16" : table.text(i, "gemm_quant_mode");
+    row.origin = table.text(i, "origin");
+    row.tensor = integer_or(table, i, "tp_size", 1);
+    row.pipeline = integer_or(table, i, "pp_size", 1);
+    row.replicas = integer_or(table, i, "attention_dp_size", 1);
+    row.concurrency = integer_or(table, i, "concurrency", 0);
+    row.batch_size = integer_or(table, i, "batch_size", 0);
+    row.input = table.integer(i, "isl");
+    row.output = table.integer(i, "osl");
+    row.ttft_unexplained = !table.empty(i, "ttft_flag");
+    row.measured["ttft_ms"] = table.number(i, "silicon_ttft_ms");
+    row.measured["tpot_ms"] = table.number(i, "silicon_tpot_ms");
+    out.push_back(row);
+  }
+}
+
+std::string overview_weights(std::string_view precision) {
+  if (precision == "fp16" || precision == "bf16") {
+    return "bf16";
+  }
+  return precision == "fp4" ? "nvfp4" : std::string(precision);
+}
+
+void read_overview(const std::string& folder, std::vector<LedgerRow>& out) {
+  const std::string file = "trtllm_perf_overview.csv";
+  const CsvTable table(folder + "/e2e/" + file, {"source_version", "model", "metric", "value"});
+  for (std::size_t i = 0; i < table.rows(); ++i) {
+    const std::string_view metric = table.text(i, "metric");
+    LedgerRow row;
+    row.file = file;
+    row.id = std::to_string(i + 1);
+    row.gpu = table.text(i, "gpu");
+    row.model = table.text(i, "model");
+    row.engine = "trtllm";
+    row.version = table.text(i, "source_version").substr(13);
+    row.weights = overview_weights(table.text(i, "precision"));
+    row.tensor = integer_or(table, i, "tp", 1);
+    row.pipeline = integer_or(table, i, "pp", 1);
+    row.input = table.empty(i, "isl") ? 0 : table.integer(i, "isl");
+    row.output = table.empty(i, "osl") ? 0 : table.integer(i, "osl");
+    row.requests = integer_or(table, i, "num_requests", 0);
+    row.batch_size = integer_or(table, i, "batch", 0);
+    const double gpus = row.tensor * row.pipeline;
+    const bool per_gpu = table.text(i, "unit").find("/GPU") != std::string_view::npos;
+    if (metric == "output_throughput_max_load") {
+      row.harness = Harness::offline;
+      row.measured["output_tok_s"] = table.number(i, "value") * (per_gpu ? gpus : 1);
+    } else if (metric == "first_token_latency") {
+      row.harness = Harness::fixed_batch;
+      row.measured["ttft_ms"] = table.number(i, "value");
+    } else {
+      row.harness = Harness::fixed_batch;
+      row.measured["output_tok_s"] = table.number(i, "value") * (per_gpu ? gpus : 1);
+    }
+    row.origin = metric;
+    out.push_back(row);
+  }
+}
+
+void read_argonne(const std::string& folder, const std::string& file, bool layouts,
+                  std::vector<LedgerRow>& out) {
+  const CsvTable table(folder + "/e2e/" + file, {"gpu", "framework", "model", "latency_s"});
+  for (std::size_t i = 0; i < table.rows(); ++i) {
+    LedgerRow row;
+    row.file = file;
+    row.id = std::to_string(i + 1);
+    row.harness = Harness::fixed_batch;
+    row.gpu = table.text(i, "gpu");
+    row.model = table.text(i, "model");
+    row.engine = table.text(i, "framework");
+    row.origin = layouts ? table.text(i, "parallelism") : "Tensor Parallelism";
+    row.weights = table.has("quant") ? std::string(table.text(i, "quant")) : "bf16";
+    const int gpus = static_cast<int>(table.integer(i, "n_gpus"));
+    (row.origin == "Pipeline Parallelism" ? row.pipeline : row.tensor) = gpus;
+    row.input = table.integer(i, "isl");
+    row.output = table.integer(i, "osl");
+    row.requests = row.batch_size = table.integer(i, "batch");
+    row.measured["latency_s"] = table.number(i, "latency_s");
+    out.push_back(row);
+  }
+}
+
+// Their input lengths are not published, so that no scenario can be stated: counted, not scored.
+void read_mlperf(const std::string& folder, std::vector<LedgerRow>& out) {
+  const std::string file = "mlperf_inference_v4.1_v5.1.csv";
+  const CsvTable table(folder + "/e2e/" + file, {"gpu", "model", "scenario"});
+  for (std::size_t i = 0; i < table.rows(); ++i) {
+    LedgerRow row;
+    row.file = file;
+    row.id = std::to_string(i + 1);
+    row.harness = Harness::offline;
+    row.gpu = table.text(i, "gpu");
+    row.model = table.text(i, "model");
+    row.engine = "trtllm";
+    out.push_back(row);
+  }
+}
+
+}  // namespace
+
+std::vector<LedgerRow> read_rows(const std::string& folder) {
+  std::vector<LedgerRow> rows;
+  read_serving(folder, rows);
+  read_overview(folder, rows);
+  read_mlperf(folder, rows);
+  read_argonne(folder, "argonne_llm_inference_bench.csv", false, rows);
+  read_argonne(folder, "argonne_quant.csv", false, rows);
+  read_argonne(folder, "argonne_tp_pp_ep.csv", true, rows);
+  return rows;
+}
+
+}  // namespace foretoken::calibrate

@@ -1,0 +1,255 @@
+#include "calibrate/ledger/rules.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "sim/config/engine_presets.h"
+#include "sim/config/model_reader.h"
+
+namespace foretoken::calibrate {
+namespace {
+
+constexpr Format kNvfp4{Format::Kind::fp4, 4, 16, false, Format::Scale::none};
+
+Time microseconds(double us) { return time_from_seconds(us * 1e-6); }
+
+GpuFiles gpu(std::string name, std::vector<std::string> aliases, std::string profile,
+             std::string topology, std::string system, std::string gemm, std::string attention) {
+  GpuFiles files;
+  files.name = std::move(name);
+  files.aliases = std::move(aliases);
+  files.profile = std::move(profile);
+  files.topology = std::move(topology);
+  files.system = std::move(system);
+  files.gemm = std::move(gemm);
+  files.context = "context_" + attention;
+  files.generation = "generation_" + attention;
+  return files;
+}
+
+struct ModelName {
+  std::string_view published, ours;
+};
+constexpr std::array kModels{ModelName{"meta-llama/Llama-3.1-70B", "llama-3.1-70b"},
+                             ModelName{"meta-llama/Llama-3.1-8B-Instruct", "llama-3.1-8b"},
+                             ModelName{"Qwen/Qwen3-32B", "qwen3-32b"},
+                             ModelName{"nvidia/Qwen3-32B-NVFP4", "qwen3-32b"},
+                             ModelName{"LLaMA v3 70B", "llama-3.1-70b"},
+                             ModelName{"LLaMA v3.1 70B", "llama-3.1-70b"},
+                             ModelName{"Llama 3.3 70B", "llama-3.1-70b"},
+                             ModelName{"LLaMA v3.1 8B", "llama-3.1-8b"},
+                             ModelName{"Llama 3.1 8B", "llama-3.1-8b"},
+                             ModelName{"Llama 3.1 405B", "llama-3.1-405b"},
+                             ModelName{"Mistral 7B", "mistral-7b-v0.2"},
+                             ModelName{"Llama2 70B", "llama-2-70b"},
+                             ModelName{"Llama2 70b", "llama-2-70b"},
+                             ModelName{"Llama2 7B", "llama-2-7b"},
+                             ModelName{"meta-llama/Llama-2-7b-hf", "llama-2-7b"},
+                             ModelName{"meta-llama/Llama-2-70b-hf", "llama-2-70b"},
+                             ModelName{"meta-llama/Meta-Llama-3-70B", "llama-3.1-70b"},
+                             ModelName{"meta-llama/Meta-Llama-3-8B", "llama-3.1-8b"},
+                             ModelName{"mistralai/Mistral-7B-v0.1", "mistral-7b-v0.2"}};
+
+bool newer_load_generator(const LedgerRow& row) { return row.origin == "2026-04-06.csv"; }
+
+bool is_vllm(const LedgerRow& row) { return row.engine == "vllm" || row.engine == "vLLM"; }
+bool is_trtllm(const LedgerRow& row) {
+  return row.engine == "trtllm" || row.engine == "TensorRT-LLM";
+}
+
+// NVIDIA's fp8 and fp4 checkpoints of Llama carry static activation scales; Qwen publishes none.
+bool static_scales(const LedgerRow& row) {
+  return row.model.find("Qwen3-32B") == std::string::npos;
+}
+
+// TensorRT-LLM keeps fp8 KV beside 8- and 4-bit weights, and so does vLLM on Blackwell; else bf16.
+bool fp8_cache(const LedgerRow& row) {
+  if (row.weights == "bf16") {
+    return false;
+  }
+  return is_trtllm(row) || find_gpu(row.gpu)->name == "b200";
+}
+
+PrecisionSpec make_precision(const LedgerRow& row) {
+  PrecisionSpec precision;
+  if (row.weights != "bf16") {
+    const Format format = row.weights == "fp8" ? kFp8 : kNvfp4;
+    precision.weights_default = precision.activations = format;
+    precision.weights.push_back({"lm_head", kBf16, {}});
+    if (static_scales(row)) {
+      precision.activation_scales = PrecisionSpec::ActivationScales::fixed;
+    }
+  }
+  precision.kv_cache = fp8_cache(row) ? kFp8 : kBf16;
+  return precision;
+}
+
+LengthSpec::Side length(std::int64_t nominal, double least_share) {
+  LengthSpec::Side side;
+  side.kind = least_share < 1 ? LengthSpec::Kind::uniform : LengthSpec::Kind::fixed;
+  side.low = std::max<std::int64_t>(
+      1, static_cast<std::int64_t>(least_share * static_cast<double>(nominal)));
+  side.high = nominal;
+  return side;
+}
+
+// Serving harness: clients in a closed loop that start together, lengths of 0.8 to 1 x nominal, six
+// requests a client, 10 ms of client jitter (shared accuracy study, "Load generator decides TTFT").
+WorkloadSpec make_workload_spec(const LedgerRow& row) {
+  WorkloadSpec workload;
+  const bool serving = row.harness == Harness::serving;
+  workload.lengths.input = length(row.input, serving ? 0.8 : 1);
+  workload.lengths.output = length(row.output, serving ? 0.8 : 1);
+  workload.lengths.kind = workload.lengths.input.kind;
+  if (serving) {
+    workload.arrivals.kind = ArrivalSpec::Kind::closed_loop;
+    workload.arrivals.concurrency = static_cast<int>(row.concurrency);
+    workload.arrivals.jitter = microseconds(10'000);
+    workload.requests = 6 * row.concurrency;
+  } else {
+    workload.arrivals.kind = ArrivalSpec::Kind::all_at_once;
+    workload.requests = row.requests;
+  }
+  return workload;
+}
+
+EngineSpec make_engine(const LedgerRow& row) {
+  const EngineConstants constants = engine_constants(row);
+  EngineSpec engine;
+  for (const config::EnginePreset& preset : config::engine_presets()) {
+    if (preset.name == constants.preset) {
+      engine = preset.engine;
+    }
+  }
+  engine.preset = constants.preset;
+  engine.host_default = constants.host;
+  engine.host_overlap = constants.overlap;
+  engine.chunked_prefill = true;
+  if (row.harness == Harness::serving && engine.batching == Batching::continuous) {
+    // 8192 for the tables of 2026-04-06, 2048 for the others (same study).
+    engine.max_num_batched_tokens = newer_load_generator(row) ? 8192 : 2048;
+  }
+  engine.max_num_seqs = static_cast<int>(std::min<std::int64_t>(
+      engine.max_num_batched_tokens, std::max<std::int64_t>(engine.max_num_seqs, row.concurrency)));
+  return engine;
+}
+
+}  // namespace
+
+const std::vector<GpuFiles>& gpu_files() {
+  static const std::vector<GpuFiles> files = [] {
+    std::vector<GpuFiles> list{
+        gpu("h100", {"h100_sxm", "H100"}, "h100-sxm", "hgx-h100-8", "h100_sxm",
+            "h100_sxm_trtllm_1.3.0rc20", "h100_sxm_trtllm_1.3.0rc20"),
+        gpu("h200", {"h200_sxm", "H200"}, "h200-sxm", "hgx-h200-8", "h200_sxm",
+            "h200_sxm_trtllm_1.3.0rc20", "h200_sxm_trtllm_1.3.0rc20"),
+        gpu("b200", {"b200_sxm", "B200"}, "b200-sxm", "hgx-b200-8", "b200_sxm",
+            "b200_sxm_trtllm_1.3.0rc20", "b200_sxm_trtllm_1.3.0rc20"),
+        gpu("a100", {"a100_sxm", "A100S"}, "a100-sxm-80gb", "dgx-a100-8", "a100_sxm",
+            "a100_sxm_trtllm_1.0.0", "a100_sxm_vllm_0.14.0"),
+        gpu("l40s", {"l40s", "L40S"}, "l40s", "8xl40s-pcie", "l40s", "l40s_trtllm_1.3.0rc20",
+            "l40s_trtllm_1.3.0rc20"),
+        gpu("rtx-pro-6000", {"rtx_pro_6000_server", "RTXPRO6000"}, "rtx-pro-6000",
+            "8x-rtx-pro-6000", "rtx_pro_6000_server", "rtx_pro_6000_trtllm_1.3.0rc20",
+            "rtx_pro_6000_server_trtllm_1.3.0rc20")};
+    list[0].vllm_gemm = "h100_sxm_vllm_0.24.0";
+    list[0].vllm_context = "context_h100_sxm_vllm_0.24.0";
+    list[0].vllm_generation = "generation_h100_sxm_vllm_0.24.0";
+    return list;
+  }();
+  return files;
+}
+
+const GpuFiles* find_gpu(const std::string& alias) {
+  for (const GpuFiles& files : gpu_files()) {
+    if (std::find(files.aliases.begin(), files.aliases.end(), alias) != files.aliases.end()) {
+      return &files;
+    }
+  }
+  return nullptr;
+}
+
+std::string find_model(const std::string& published) {
+  for (const ModelName& name : kModels) {
+    if (name.published == published) {
+      return std::string(name.ours);
+    }
+  }
+  return {};
+}
+
+void exclude(LedgerRow& row) {
+  const auto rule = [&](bool applies, const char* name) {
+    if (applies && row.excluded.empty()) {
+      row.excluded = name;
+    }
+  };
+  rule(row.file.starts_with("mlperf"), "input lengths not published (MLPerf)");
+  rule(find_gpu(row.gpu) == nullptr, "no GEMM tables of this GPU");
+  rule(find_model(row.model).empty(), "no dense model of models.csv");
+  rule(!is_vllm(row) && !is_trtllm(row) && row.engine != "sglang", "no preset of this engine");
+  rule(row.weights != "bf16" && row.weights != "fp8" && row.weights != "nvfp4",
+       "quantisation without a table of this GPU, or not stated");
+  rule(row.gpu == "A100S" && row.weights != "bf16", "no 8-bit float on this GPU");
+  rule(row.origin.find("Hybird") == 0, "tensor and pipeline degree not stated apart");
+  rule(row.harness == Harness::fixed_batch && row.file.starts_with("trtllm"),
+       "TensorRT-LLM before 0.10: other kernels than the tables'");
+  rule(row.harness == Harness::serving && row.concurrency == 0, "concurrency not published");
+  rule(row.harness == Harness::serving && row.batch_size > 0 &&
+           row.concurrency > row.batch_size * row.replicas,
+       "concurrency counts several replicas");
+  rule(row.harness == Harness::offline && row.requests == 0, "number of requests not published");
+  rule(row.replicas > 1, "attention in data parallel (with the issue on serving)");
+}
+
+// Host times per step, per sequence, extra with prompts; front end; spread. From the shared
+// accuracy study on these tables ("Host time"), so in-sample by construction.
+EngineConstants engine_constants(const LedgerRow& row) {
+  const std::string source = "engine-wide, from public runs";
+  if (is_vllm(row)) {
+    return {"vllm-v1",
+            {microseconds(1000), microseconds(9), microseconds(6000), kTimeZero, 0.3, source},
+            HostOverlap::none};
+  }
+  if (row.engine == "sglang") {
+    return {"sglang",
+            {microseconds(1000), microseconds(9), microseconds(6000), kTimeZero, 0.3, source},
+            HostOverlap::none};
+  }
+  if (row.harness == Harness::serving) {
+    return {"trtllm",
+            {microseconds(3200), microseconds(70), kTimeZero, kTimeZero, 0.3, source},
+            HostOverlap::all};
+  }
+  return {"trtllm",
+          {microseconds(2000), microseconds(11), kTimeZero, kTimeZero, 0.3, source},
+          HostOverlap::none};
+}
+
+TableKey table_key(const LedgerRow& row) {
+  TableKey key;
+  key.gpu = find_gpu(row.gpu);
+  key.vllm = is_vllm(row) && !key.gpu->vllm_gemm.empty();
+  key.all_reduce = is_vllm(row) ? "vllm" : is_trtllm(row) ? "trtllm" : "sglang";
+  const EngineConstants constants = engine_constants(row);
+  key.constants = fmt::format("{} {}", constants.preset, to_seconds(constants.host.step));
+  return key;
+}
+
+ScenarioSpec make_scenario(const LedgerRow& row) {
+  ScenarioSpec scenario;
+  scenario.file = row.file + ":" + row.id;
+  scenario.model = config::read_model("scenarios/models/" + find_model(row.model) + ".yaml");
+  scenario.model_mark = {scenario.file, 0, 0};
+  scenario.parallel.tensor = row.tensor;
+  scenario.parallel.pipeline = row.pipeline;
+  scenario.precision = make_precision(row);
+  scenario.engine = make_engine(row);
+  scenario.workload = make_workload_spec(row);
+  return scenario;
+}
+
+}  // namespace foretoken::calibrate

@@ -1,0 +1,52 @@
+// How a published row becomes a scenario. Every choice depends on what was run, never on what was
+// measured; every constant holds for an engine and its harness, never for a row, a model or a GPU.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "calibrate/ledger/row.h"
+#include "sim/serving/workload.h"
+#include "sim/spec/scenario.h"
+
+namespace foretoken::calibrate {
+
+struct GpuFiles {
+  std::string name;                                      // ours
+  std::vector<std::string> aliases;                      // as the rows spell it
+  std::string profile, topology;                         // shipped names
+  std::string system;                                    // in the communication tables
+  std::string gemm, context, generation;                 // tables of TensorRT-LLM, or the only ones
+  std::string vllm_gemm, vllm_context, vllm_generation;  // vLLM's own; empty: the above
+};
+const std::vector<GpuFiles>& gpu_files();
+const GpuFiles* find_gpu(const std::string& alias);  // nullptr: no tables of this GPU
+
+// Shipped model of a published name; empty when models.csv does not have it.
+std::string find_model(const std::string& published);
+
+// Sets `excluded` by the first rule that applies.
+void exclude(LedgerRow& row);
+
+// Constants of an engine under a harness, with their source.
+struct EngineConstants {
+  std::string preset;
+  HostTimes host;
+  HostOverlap overlap = HostOverlap::none;
+};
+EngineConstants engine_constants(const LedgerRow& row);
+
+// Which imported tables price the row: "h100/vllm/fp8".
+struct TableKey {
+  const GpuFiles* gpu = nullptr;
+  bool vllm = false;
+  std::string all_reduce;  // framework and backend in the all-reduce table
+  std::string constants;   // of engine_constants
+  auto operator<=>(const TableKey&) const = default;
+};
+TableKey table_key(const LedgerRow& row);
+
+// REQUIRES: not excluded.
+ScenarioSpec make_scenario(const LedgerRow& row);
+
+}  // namespace foretoken::calibrate

@@ -1,0 +1,115 @@
+#include "calibrate/ledger/tables.h"
+
+#include <map>
+
+#include "calibrate/import/aiconfigurator.h"
+#include "calibrate/import/csv_table.h"
+#include "sim/config/profile_reader.h"
+#include "sim/serving/simulation.h"
+
+namespace foretoken::calibrate {
+namespace {
+
+constexpr double kMicrosecond = 1e-6;
+// Dynamic quantisation inside fp4 rows takes about 5 us where it takes 8.6 us inside fp8 rows.
+constexpr double kFp4Quantise = 5.0 / 8.6;
+
+SampleTable& table_of(Profile& profile, const std::string& name, const std::string& source) {
+  SampleTable& table = profile.samples[name];
+  table.provenance = Provenance::imported;
+  table.source = source;
+  return table;
+}
+
+// Rows whose arithmetic is bf16: fp8 caches are converted when read, in every engine's default.
+void add_attention(Profile& profile, const std::string& path, const std::string& kind) {
+  for (const import::AttentionMeasurement& row : import::read_attention_table(path)) {
+    if (!(row.compute == kBf16)) {
+      continue;
+    }
+    const AttentionOp& op = row.op;
+    const std::int64_t tokens =
+        kind == "prefill" ? op.chunks.front().new_tokens : op.kv_tokens / op.sequences;
+    table_of(profile, "attention." + kind + "." + to_string(op.kv_cache), path)
+        .samples.push_back(
+            {{op.heads, op.kv_heads, op.head_dim, op.window, row.batch, tokens}, row.seconds});
+  }
+}
+
+void add_gemm(Profile& profile, const std::string& path) {
+  for (auto& [name, table] : import::read_gemm_table(path)) {
+    table.provenance = Provenance::imported;
+    profile.samples[name] = std::move(table);
+  }
+  profile.parameters["gemm.quantise_included"] = {1, Provenance::imported, path};
+}
+
+// The two kernels that dynamic quantisation is made of, as measured on the H100.
+void add_quantise(Profile& profile, const std::string& folder) {
+  std::map<std::pair<std::int64_t, std::int64_t>, double> sum;
+  for (const char* kernel : {"computescale", "scale_matrix"}) {
+    const CsvTable table(
+        folder + "/ops/other/quantize_" + kernel + "_h100_sxm_trtllm_1.3.0rc20.csv",
+        {"m", "k", "latency_us"});
+    for (std::size_t i = 0; i < table.rows(); ++i) {
+      sum[{table.integer(i, "m"), table.integer(i, "k")}] +=
+          table.number(i, "latency_us") * kMicrosecond;
+    }
+  }
+  for (const auto& [shape, seconds] : sum) {
+    table_of(profile, "quantise.fp8", "H100, computescale + scale_matrix")
+        .samples.push_back({{shape.first, shape.second}, seconds});
+    table_of(profile, "quantise.fp4/g16", "0.58 x the fp8 kernels")
+        .samples.push_back({{shape.first, shape.second}, kFp4Quantise * seconds});
+  }
+}
+
+// CUDA-graph rows where a framework was measured both ways. The L40S box has no working peer access
+// beyond pairs, so its larger groups are simulated instead.
+void add_all_reduce(Profile& profile, const std::string& folder, const TableKey& key) {
+  const CsvTable table(folder + "/ops/comm/custom_allreduce_single_node.csv",
+                       {"system", "framework", "backend", "num_gpus", "bytes", "latency_us"});
+  const auto add = [&](std::string_view framework) {
+    bool found = false;
+    for (std::size_t i = 0; i < table.rows(); ++i) {
+      const std::int64_t ranks = table.integer(i, "num_gpus");
+      if (table.text(i, "system") != key.gpu->system || table.text(i, "framework") != framework ||
+          table.text(i, "backend").ends_with("eager") || (key.gpu->name == "l40s" && ranks > 2)) {
+        continue;
+      }
+      found = true;
+      table_of(profile, "engine_all_reduce.bf16", table.remark())
+          .samples.push_back(
+              {{ranks, table.integer(i, "bytes")}, table.number(i, "latency_us") * kMicrosecond});
+    }
+    return found;
+  };
+  if (!add(key.all_reduce)) {
+    add("trtllm");
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<const CostModel> make_costs(const std::string& folder, const TableKey& key,
+                                            const EngineConstants& constants) {
+  const GpuFiles& gpu = *key.gpu;
+  Profile profile = config::read_profile("calibrate/profiles/" + gpu.profile + ".yaml");
+  add_gemm(profile, folder + "/ops/gemm/" + (key.vllm ? gpu.vllm_gemm : gpu.gemm) + ".csv");
+  add_attention(profile,
+                folder + "/ops/attention/" + (key.vllm ? gpu.vllm_context : gpu.context) + ".csv",
+                "prefill");
+  add_attention(
+      profile,
+      folder + "/ops/attention/" + (key.vllm ? gpu.vllm_generation : gpu.generation) + ".csv",
+      "decode");
+  if (!key.vllm) {  // vLLM's own fp8 rows quantise in one fused kernel
+    add_quantise(profile, folder);
+  }
+  add_all_reduce(profile, folder, key);
+  EngineSpec engine;
+  engine.host_default = constants.host;
+  return std::make_shared<const CostModel>(with_host_times(std::move(profile), engine));
+}
+
+}  // namespace foretoken::calibrate

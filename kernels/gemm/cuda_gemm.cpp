@@ -1,0 +1,171 @@
+#include "kernels/gemm/cuda_gemm.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/base/error.h"
+
+namespace foretoken::kernels {
+namespace {
+
+std::int64_t round_up(std::int64_t value, std::int64_t step) {
+  return (value + step - 1) / step * step;
+}
+
+const char* name_of(CudaGemmKind kind) {
+  switch (kind) {
+    case CudaGemmKind::w8a8:
+      return "w8a8";
+    case CudaGemmKind::w4a8:
+      return "w4a8";
+    case CudaGemmKind::w4a8_group_float:
+      return "w4a8_group_float";
+    case CudaGemmKind::w4a8_group_integer:
+      return "w4a8_group_integer";
+    case CudaGemmKind::w4a16:
+      return "w4a16";
+  }
+  return "";
+}
+
+// Where a weight lies: byte of the packed data and shift within it.
+struct Place {
+  std::int64_t byte;
+  int shift;
+};
+
+Place place(CudaGemmKind kind, std::int64_t k_tiles, std::int64_t channel, std::int64_t k) {
+  const std::int64_t tile_k = cuda_tile_k(kind);
+  const std::int64_t tile_bytes = kCudaTileChannels * cuda_weight_row_bytes(kind);
+  const std::int64_t block_bytes = 16 * cuda_weight_row_bytes(kind);
+  const std::int64_t row = channel % 16, in_tile = k % tile_k;
+  const std::int64_t base = (channel / kCudaTileChannels * k_tiles + k / tile_k) * tile_bytes +
+                            channel % kCudaTileChannels / 16 * block_bytes;
+  if (kind == CudaGemmKind::w4a16) {
+    const std::int64_t step = in_tile / 16, inside = in_tile % 16;
+    const std::int64_t lane = row % 8 * 4 + inside % 8 / 2;
+    const std::int64_t nibble = row / 8 + inside / 8 * 2 + inside % 2 * 4;
+    return {base + lane * 16 + step * 4 + nibble / 2, static_cast<int>(nibble % 2 * 4)};
+  }
+  const std::int64_t inside = in_tile % 32;
+  const std::int64_t lane = row % 8 * 4 + inside % 16 / 4;
+  const std::int64_t at = lane * 16 + (row / 8 + inside / 16 * 2) * 4 + inside % 4;
+  if (kind == CudaGemmKind::w8a8) {
+    return {base + in_tile / 32 * 512 + at, 0};
+  }
+  return {base + in_tile / 64 * 512 + at, static_cast<int>(in_tile / 32 % 2 * 4)};
+}
+
+}  // namespace
+
+CudaGemmKind cuda_gemm_kind(const GemmFormat& format) {
+  if (format.weights == WeightFormat::integer && (format.group == 0 || format.group == 128)) {
+    if (format.activations == ActivationFormat::bf16 && format.weight_bits == 4) {
+      return CudaGemmKind::w4a16;
+    }
+    if (format.activations == ActivationFormat::int8) {
+      return format.weight_bits == 8                    ? CudaGemmKind::w8a8
+             : format.scale == ScaleKind::group_integer ? CudaGemmKind::w4a8_group_integer
+             : format.scale == ScaleKind::group_float   ? CudaGemmKind::w4a8_group_float
+                                                        : CudaGemmKind::w4a8;
+    }
+  }
+  throw KernelError(
+      "no CUDA kernel for " + to_string(format) +
+      " (w8a8, w4a8, w4a8_g128_float, w4a8_g128_integer, w4a16_g128; bf16 and fp8 run "
+      "in cuBLASLt)");
+}
+
+CudaGemmConfig choose_cuda_gemm_config(const GemmDescriptor& descriptor, const CudaDevice& device,
+                                       int least_splits) {
+  // A split must amortise filling the pipeline and one more pass over the outputs.
+  constexpr std::int64_t kFewestTiles = 4;
+  CudaGemmConfig config;
+  config.kind = cuda_gemm_kind(descriptor.format);
+  config.tile_tokens = descriptor.m <= 16 ? 16 : descriptor.m <= 64 ? 64 : 128;
+  const int tile_k = cuda_tile_k(config.kind);
+  const std::int64_t step = descriptor.format.grouped() ? 128 / tile_k : 1;  // tiles per group
+  const std::int64_t tiles = round_up(descriptor.k, tile_k * step) / tile_k;
+  const std::int64_t blocks = (descriptor.n + kCudaTileChannels - 1) / kCudaTileChannels *
+                              ((descriptor.m + config.tile_tokens - 1) / config.tile_tokens);
+  // Fill the device once over; small tiles leave room for two blocks per multiprocessor.
+  const std::int64_t slots =
+      std::int64_t{device.multiprocessors} * (config.tile_tokens == 128 ? 1 : 2);
+  const std::int64_t wanted =
+      std::clamp<std::int64_t>(slots / blocks, 1, std::max<std::int64_t>(1, tiles / kFewestTiles));
+  const std::int64_t splits = std::max<std::int64_t>(wanted, least_splits);
+  config.tiles_per_split = round_up((tiles + splits - 1) / splits, step);
+  if (config.kind == CudaGemmKind::w8a8 || config.kind == CudaGemmKind::w4a8) {
+    // 128 values a tile, |product| at most 127 x 127 (or 16 x 7 x 127): stay below 2^31.
+    config.tiles_per_split =
+        std::min<std::int64_t>(config.tiles_per_split, 0x7fffffff / (128 * 127 * 127));
+  }
+  config.k_splits = static_cast<int>((tiles + config.tiles_per_split - 1) / config.tiles_per_split);
+  return config;
+}
+
+std::string to_string(const CudaGemmConfig& config) {
+  return fmt::format("mma_sync {} tile=128x{} stages={} shared={} k_splits={} tiles_per_split={}",
+                     name_of(config.kind), config.tile_tokens, cuda_stages(config.tile_tokens),
+                     cuda_shared_bytes(config.kind, config.tile_tokens), config.k_splits,
+                     config.tiles_per_split);
+}
+
+CudaPackedWeights pack_cuda_weights(const QuantizedWeights& weights, const GemmFormat& format) {
+  FT_KERNEL_CHECK(format.weight_bits == weights.bits && format.group == weights.group);
+  const CudaGemmKind kind = cuda_gemm_kind(format);
+  CudaPackedWeights packed;
+  packed.format = format;
+  packed.n = weights.n;
+  packed.k = weights.k;
+  packed.padded_n = round_up(weights.n, kCudaTileChannels);
+  packed.k_tiles = cuda_activation_stride(format, weights.k) / kCudaRowBytes;
+  packed.groups = weights.groups();
+  packed.data.resize(
+      static_cast<std::size_t>(packed.padded_n * packed.k_tiles * cuda_weight_row_bytes(kind)));
+  const int offset = kind == CudaGemmKind::w4a16 ? 8 : 0;
+  if (offset != 0) {
+    std::fill(packed.data.begin(), packed.data.end(), static_cast<std::uint8_t>(0x88));  // zeros
+  }
+  const int mask = weights.bits == 4 ? 15 : 255;
+  for (std::int64_t row = 0; row < weights.n; ++row) {
+    for (std::int64_t col = 0; col < weights.k; ++col) {
+      const Place at = place(kind, packed.k_tiles, row, col);
+      const int value =
+          (weights.values[static_cast<std::size_t>(row * weights.k + col)] + offset) & mask;
+      std::uint8_t& byte = packed.data[static_cast<std::size_t>(at.byte)];
+      byte = static_cast<std::uint8_t>((byte & ~(mask << at.shift)) | value << at.shift);
+    }
+  }
+  const float unit =
+      kind == CudaGemmKind::w4a8 || kind == CudaGemmKind::w4a8_group_float ? 1.0F / 16 : 1.0F;
+  packed.scales.assign(static_cast<std::size_t>(packed.groups * packed.padded_n), 0.0F);
+  IntegerScales integer;
+  if (kind == CudaGemmKind::w4a8_group_integer) {
+    integer = choose_integer_scales(weights);
+    packed.integer_scales.assign(packed.scales.size(), 0);
+    packed.inverse_alpha = std::ldexp(1.0F, -integer.alpha_log2);
+    packed.least_splits = integer.k_splits;
+  }
+  for (std::int64_t row = 0; row < weights.n; ++row) {
+    for (std::int64_t g = 0; g < packed.groups; ++g) {
+      const auto from = static_cast<std::size_t>(row * packed.groups + g);
+      const auto to = static_cast<std::size_t>(g * packed.padded_n + row);
+      packed.scales[to] = weights.scales[from] * unit;
+      if (!integer.values.empty()) {
+        packed.integer_scales[to] = integer.values[from];
+      }
+    }
+  }
+  return packed;
+}
+
+std::int64_t cuda_activation_stride(const GemmFormat& format, std::int64_t k) {
+  const CudaGemmKind kind = cuda_gemm_kind(format);
+  const std::int64_t padded = round_up(k, format.grouped() ? 128 : cuda_tile_k(kind));
+  return padded / cuda_tile_k(kind) * kCudaRowBytes;
+}
+
+}  // namespace foretoken::kernels

@@ -1,0 +1,106 @@
+// The CUDA side of descriptor -> configuration -> launch. Everything here is host code and builds
+// without the toolkit: which tile, how k is split, how much shared memory, and the offline weight
+// layout.
+//
+// Weights are the left operand of mma.sync (16 channels x k), tokens the right one (8 columns), so
+// that few tokens waste little. A thread block computes 128 channels x `tile_tokens` tokens; its
+// weights for one step of k are one contiguous piece, in the order in which lanes load fragments,
+// 16 bytes a lane:
+//
+//   [tile of 128 channels][k tile][block of 16 channels, 8][chunk][lane 32][16 B]
+//
+//   w8a8   k tile 128, 4 chunks of k 32: register i, byte j of a chunk is
+//          w[lane / 4 + 8 (i & 1)][4 (lane % 4) + 16 (i >> 1) + j]
+//   w4a8   k tile 128, 2 chunks of k 64: word i byte j holds that element of the first k 32 in its
+//   low
+//          nibble and of the second in its high nibble, two's complement; (word << 4) and word,
+//          both masked with 0xf0f0f0f0, are 16 w (FastGEMM)
+//   w4a16  k tile 64, 1 chunk: word s is k step s of 16; nibble i of u = w + 8 is
+//          [lane / 4 + 8 (i & 1)][16 s + 2 (lane % 4) + 8 (i >> 1 & 1)], nibble i + 4 the next k, i
+//          = 0..3
+//
+// n is padded to 128 and k to whole tiles and groups with zeros.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/gemm/descriptor.h"
+#include "kernels/gemm/quantize.h"
+
+namespace foretoken::kernels {
+
+enum class CudaGemmKind : std::uint8_t { w8a8, w4a8, w4a8_group_float, w4a8_group_integer, w4a16 };
+
+inline constexpr int kCudaTileChannels = 128;
+inline constexpr int kCudaRowBytes = 128;  // activation bytes of one k tile
+
+constexpr int cuda_tile_k(CudaGemmKind kind) { return kind == CudaGemmKind::w4a16 ? 64 : 128; }
+// Bytes of one channel's weights in a k tile.
+constexpr int cuda_weight_row_bytes(CudaGemmKind kind) {
+  return kind == CudaGemmKind::w8a8 ? 128 : kind == CudaGemmKind::w4a16 ? 32 : 64;
+}
+constexpr int cuda_stages(int tile_tokens) { return tile_tokens >= 128 ? 3 : 4; }
+constexpr int cuda_threads(int tile_tokens) { return tile_tokens >= 64 ? 256 : 128; }
+constexpr int cuda_shared_bytes(CudaGemmKind kind, int tile_tokens) {
+  const int stages = cuda_stages(tile_tokens) * (tile_tokens * kCudaRowBytes +
+                                                 kCudaTileChannels * cuda_weight_row_bytes(kind));
+  const int result = tile_tokens * (kCudaTileChannels + 4) * 4;  // the epilogue's transposition
+  return stages > result ? stages : result;
+}
+
+struct CudaDevice {
+  int multiprocessors = 108;
+  int capability = 80;  // 10 x major + minor
+};
+
+struct CudaGemmConfig {
+  CudaGemmKind kind = CudaGemmKind::w8a8;
+  int tile_tokens = 128;  // 16, 64 or 128
+  int k_splits = 1;       // > 1: partial sums in a workspace, added in order by a second kernel
+  std::int64_t tiles_per_split = 0;
+};
+
+// Throws KernelError for a format without a CUDA kernel of ours.
+CudaGemmKind cuda_gemm_kind(const GemmFormat& format);
+// `least_splits` as the integer scales demand (IntegerScales::k_splits).
+CudaGemmConfig choose_cuda_gemm_config(const GemmDescriptor& descriptor, const CudaDevice& device,
+                                       int least_splits = 1);
+std::string to_string(const CudaGemmConfig& config);
+
+// Host copy of what a GPU needs; upload as it stands.
+struct CudaPackedWeights {
+  GemmFormat format;
+  std::int64_t n = 0, k = 0;
+  std::int64_t padded_n = 0, k_tiles = 0, groups = 1;
+  std::vector<std::uint8_t> data;
+  // [groups][padded_n], times 1/16 for 4-bit weights with int8 activations.
+  std::vector<float> scales;
+  std::vector<std::int32_t> integer_scales;  // [groups][padded_n]
+  float inverse_alpha = 1;
+  int least_splits = 1;
+};
+CudaPackedWeights pack_cuda_weights(const QuantizedWeights& weights, const GemmFormat& format);
+
+// Bytes per token that the kernels read: k padded to whole k tiles, with zeros.
+std::int64_t cuda_activation_stride(const GemmFormat& format, std::int64_t k);
+
+// Everything a kernel needs, in device memory.
+struct CudaGemmArgs {
+  const void* activations = nullptr;  // int8 or bf16, [m][activation_stride bytes], 16-byte aligned
+  std::int64_t activation_stride = 0;
+  const std::uint8_t* weights = nullptr;
+  const float* scales = nullptr;
+  const std::int32_t* integer_scales = nullptr;
+  const float* token_scales = nullptr;  // [m], int8 activations only
+  float inverse_alpha = 1;
+  void* out = nullptr;        // [m][n] fp32 or bf16
+  void* workspace = nullptr;  // [k_splits][m][n] 32-bit, when k_splits > 1
+  bool bf16_out = false;
+  std::int64_t m = 0, n = 0, padded_n = 0, k_tiles = 0;
+  std::int64_t tiles_per_split = 0;
+  int k_splits = 1;
+};
+
+}  // namespace foretoken::kernels

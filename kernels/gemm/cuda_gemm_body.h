@@ -1,0 +1,337 @@
+// The GEMM kernel's code, written against a small machine so that it runs in two places: on a GPU,
+// where every method of the machine is one PTX instruction (cuda_gemm.cu), and in a test, where 128
+// or 256 host fibers play the threads of a block (tests/kernels/gemm/emulated_gpu.h). The machine
+// offers
+//
+//   thread(), block_x(), block_y(), block_z()
+//   sync()                                        barrier of the block
+//   copy_async(offset, source, bytes)             16 bytes global -> shared, zeros beyond `bytes`
+//   commit(), wait<N>()                           groups of copies; wait until at most N are in
+//   flight load_shared<T>(offset), store_shared(offset, value) load_matrices(offset, r[4])
+//   ldmatrix.x4: per lane the address of one 16-byte row multiply_s8(c[4], a[4], b0, b1)
+//   mma.m16n8k32 s8 multiply_bf16(c[4], a[4], b0, b1)             mma.m16n8k16 bf16
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "kernels/gemm/cuda_gemm.h"
+#include "kernels/gemm/device_code.h"
+
+namespace foretoken::kernels {
+
+// 1.5 x 2^23: an integer below 2^22 in magnitude added to this number's bit pattern is the pattern
+// of the number plus the integer, so one subtraction converts it, at the full rate of FADD; I2F
+// runs at an eighth of it. A group's sum is at most 16 x 113,792 < 2^21.
+inline constexpr std::int32_t kMagicBits = 0x4B400000;
+inline constexpr float kMagic = 12582912.0F;
+
+template <CudaGemmKind Kind, int TileTokens, typename Machine>
+class CudaGemmBlock {
+ public:
+  FT_DEVICE CudaGemmBlock(Machine& gpu, const CudaGemmArgs& args) : gpu_(gpu), args_(args) {}
+
+  FT_DEVICE void run() {
+    const std::int64_t first = gpu_.block_z() * args_.tiles_per_split;
+    const std::int64_t left = args_.k_tiles - first;
+    const int tiles = static_cast<int>(left < args_.tiles_per_split ? left : args_.tiles_per_split);
+    clear();
+    FT_UNROLL
+    for (int stage = 0; stage < kStages - 1; ++stage) {
+      if (stage < tiles) {
+        load(first + stage, stage);
+      }
+      gpu_.commit();
+    }
+    for (int tile = 0; tile < tiles; ++tile) {
+      gpu_.template wait<kStages - 2>();
+      gpu_.sync();  // the tile has arrived for all, and all have left the stage that is filled next
+      if (tile + kStages - 1 < tiles) {
+        load(first + tile + kStages - 1, (tile + kStages - 1) % kStages);
+      }
+      gpu_.commit();
+      multiply(tile % kStages);
+      fold(first + tile, tile + 1 == tiles);
+    }
+    gpu_.template wait<0>();
+    gpu_.sync();
+    write();
+  }
+
+ private:
+  static constexpr bool kInt8 = Kind != CudaGemmKind::w4a16;
+  static constexpr bool kFloatGroups =
+      Kind == CudaGemmKind::w4a8_group_float || Kind == CudaGemmKind::w4a16;
+  static constexpr bool kIntegerGroups = Kind == CudaGemmKind::w4a8_group_integer;
+  static constexpr bool kMagicStart = Kind == CudaGemmKind::w4a8_group_float;
+  static constexpr bool kGroups = kFloatGroups || kIntegerGroups;
+  static constexpr int kTilesPerGroup = 128 / cuda_tile_k(Kind);
+  static constexpr int kThreads = cuda_threads(TileTokens);
+  static constexpr int kStages = cuda_stages(TileTokens);
+  static constexpr int kTokenWarps = kThreads / 128;  // 4 warps along channels
+  static constexpr int kWarpTokens = TileTokens / kTokenWarps;
+  static constexpr int kColumns = kWarpTokens / 8;  // mma columns of a warp
+  static constexpr int kWeightBytes = kCudaTileChannels * cuda_weight_row_bytes(Kind);
+  static constexpr int kTokenBytes = TileTokens * kCudaRowBytes;
+  static constexpr int kStageBytes = kWeightBytes + kTokenBytes;
+  static constexpr int kPitch = kCudaTileChannels + 4;  // of the result in shared memory, words
+
+  FT_DEVICE int lane() const { return gpu_.thread() % 32; }
+  FT_DEVICE int channel_warp() const { return gpu_.thread() / 32 % 4; }
+  FT_DEVICE int token_warp() const { return gpu_.thread() / 128; }
+
+  // Grouped kernels keep the sums of one group apart from the scaled total.
+  FT_DEVICE void clear() {
+    FT_UNROLL
+    for (int block = 0; block < 2; ++block) {
+      FT_UNROLL
+      for (int column = 0; column < kColumns; ++column) {
+        FT_UNROLL
+        for (int i = 0; i < 4; ++i) {
+          sums_[block][column][i] = kMagicStart ? kMagicBits : 0;
+          if constexpr (kGroups) {
+            totals_[block][column][i] = 0;
+          }
+        }
+      }
+    }
+  }
+
+  // 16-byte piece `chunk` of a token's row goes to chunk ^ (row % 8): the eight rows that one
+  // ldmatrix reads at the same k then fall into different banks.
+  FT_DEVICE static int token_offset(int row, int chunk) {
+    return kWeightBytes + row * kCudaRowBytes + ((chunk ^ (row & 7)) * 16);
+  }
+
+  FT_DEVICE void load(std::int64_t tile, int stage) {
+    const int base = stage * kStageBytes;
+    const std::uint8_t* const weights =
+        args_.weights + (gpu_.block_y() * args_.k_tiles + tile) * kWeightBytes;
+    FT_UNROLL
+    for (int at = 0; at < kWeightBytes; at += kThreads * 16) {
+      const int offset = at + gpu_.thread() * 16;
+      if (kWeightBytes % (kThreads * 16) == 0 || offset < kWeightBytes) {
+        gpu_.copy_async(base + offset, weights + offset, 16);
+      }
+    }
+    const auto* const activations = static_cast<const std::uint8_t*>(args_.activations);
+    FT_UNROLL
+    for (int at = 0; at < kTokenBytes / 16; at += kThreads) {
+      const int piece = at + gpu_.thread(), row = piece / 8, chunk = piece % 8;
+      const std::int64_t token = gpu_.block_x() * TileTokens + row;
+      const bool inside = token < args_.m;
+      gpu_.copy_async(base + token_offset(row, chunk),
+                      activations + (inside ? token : 0) * args_.activation_stride +
+                          tile * kCudaRowBytes + chunk * 16,
+                      inside ? 16 : 0);
+    }
+  }
+
+  // Fragments of the warp's two blocks of 16 channels for 32-byte step `step` of the row.
+  FT_DEVICE void weights_of(int base, int step, Words4 (&raw)[2], std::uint32_t (&a)[2][4]) {
+    constexpr int kBlockBytes = kWeightBytes / 8;
+    FT_UNROLL
+    for (int block = 0; block < 2; ++block) {
+      const int at = base + (channel_warp() * 2 + block) * kBlockBytes + lane() * 16;
+      if constexpr (Kind == CudaGemmKind::w8a8) {
+        raw[block] = gpu_.template load_shared<Words4>(at + step * 512);
+      } else if constexpr (kInt8) {
+        if (step % 2 == 0) {
+          raw[block] = gpu_.template load_shared<Words4>(at + step / 2 * 512);
+        }
+      } else if (step == 0) {
+        raw[block] = gpu_.template load_shared<Words4>(at);
+      }
+      FT_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        if constexpr (Kind == CudaGemmKind::w8a8) {
+          a[block][i] = raw[block].w[i];
+        } else if constexpr (kInt8) {
+          a[block][i] = (step % 2 == 0 ? raw[block].w[i] << 4 : raw[block].w[i]) & 0xf0f0f0f0U;
+        } else {
+          a[block][i] = gpu_.nibbles_to_bf16(raw[block].w[step] >> (4 * i));
+        }
+      }
+    }
+  }
+
+  FT_DEVICE void multiply(int stage) {
+    const int base = stage * kStageBytes;
+    // Lanes 0-7 address tokens 0-7 at the first 16 bytes of the step, 8-15 the same tokens at the
+    // second, 16-31 tokens 8-15.
+    const int row = token_warp() * kWarpTokens + lane() / 16 * 8 + lane() % 8;
+    Words4 raw[2] = {};
+    FT_UNROLL
+    for (int step = 0; step < 4; ++step) {
+      std::uint32_t a[2][4];
+      weights_of(base, step, raw, a);
+      FT_UNROLL
+      for (int column = 0; column < kColumns; column += 2) {
+        std::uint32_t b[4];
+        gpu_.load_matrices(base + token_offset(row + column * 8, step * 2 + lane() / 8 % 2), b);
+        FT_UNROLL
+        for (int block = 0; block < 2; ++block) {
+          if constexpr (kInt8) {
+            gpu_.multiply_s8(sums_[block][column], a[block], b[0], b[1]);
+            gpu_.multiply_s8(sums_[block][column + 1], a[block], b[2], b[3]);
+          } else {
+            gpu_.multiply_bf16(sums_[block][column], a[block], b[0], b[1]);
+            gpu_.multiply_bf16(sums_[block][column + 1], a[block], b[2], b[3]);
+          }
+        }
+      }
+    }
+  }
+
+  // Channel of sums 0 and 1 (half = 0) or 2 and 3 (half = 1) of a block.
+  FT_DEVICE int channel_of(int block, int half) const {
+    return channel_warp() * 32 + block * 16 + half * 8 + lane() / 4;
+  }
+
+  // At the end of a group: total += sum * scale, in integers or in floats.
+  FT_DEVICE void fold(std::int64_t tile, bool last) {
+    if constexpr (kGroups) {
+      if ((tile + 1) % kTilesPerGroup != 0 && !last) {
+        return;
+      }
+      const std::int64_t group = tile / kTilesPerGroup;
+      FT_UNROLL
+      for (int block = 0; block < 2; ++block) {
+        FT_UNROLL
+        for (int half = 0; half < 2; ++half) {
+          const std::int64_t at =
+              group * args_.padded_n + gpu_.block_y() * kCudaTileChannels + channel_of(block, half);
+          if constexpr (kIntegerGroups) {
+            fold_integers(block, half, args_.integer_scales[at]);
+          } else {
+            fold_floats(block, half, args_.scales[at]);
+          }
+        }
+      }
+    }
+  }
+
+  FT_DEVICE void fold_integers(int block, int half, std::int32_t scale) {
+    FT_UNROLL
+    for (int column = 0; column < kColumns; ++column) {
+      FT_UNROLL
+      for (int i = 2 * half; i < 2 * half + 2; ++i) {
+        totals_[block][column][i] += (sums_[block][column][i] >> 4) * scale;  // 16 w: exact
+        sums_[block][column][i] = 0;
+      }
+    }
+  }
+
+  FT_DEVICE void fold_floats(int block, int half, float scale) {
+    FT_UNROLL
+    for (int column = 0; column < kColumns; ++column) {
+      FT_UNROLL
+      for (int i = 2 * half; i < 2 * half + 2; ++i) {
+        float sum = bits_as<float>(sums_[block][column][i]);
+        if constexpr (kMagicStart) {
+          sum -= kMagic;
+        }
+        const float total = bits_as<float>(totals_[block][column][i]);
+        totals_[block][column][i] = bits_as<std::int32_t>(fmaf(sum, scale, total));
+        sums_[block][column][i] = kMagicStart ? kMagicBits : 0;
+      }
+    }
+  }
+
+  FT_DEVICE std::int32_t result(int block, int column, int i) const {
+    if constexpr (kGroups) {
+      return totals_[block][column][i];
+    } else {
+      return sums_[block][column][i];
+    }
+  }
+
+  // Through shared memory, so that neighbouring threads write neighbouring channels of one token.
+  FT_DEVICE void write() {
+    FT_UNROLL
+    for (int block = 0; block < 2; ++block) {
+      FT_UNROLL
+      for (int column = 0; column < kColumns; ++column) {
+        FT_UNROLL
+        for (int i = 0; i < 4; ++i) {
+          const int token = token_warp() * kWarpTokens + column * 8 + lane() % 4 * 2 + i % 2;
+          gpu_.store_shared((token * kPitch + channel_of(block, i / 2)) * 4,
+                            result(block, column, i));
+        }
+      }
+    }
+    gpu_.sync();
+    const int channel = gpu_.thread() % kCudaTileChannels;
+    const std::int64_t n = gpu_.block_y() * kCudaTileChannels + channel;
+    if (n >= args_.n) {
+      return;
+    }
+    for (int row = gpu_.thread() / kCudaTileChannels; row < TileTokens;
+         row += kThreads / kCudaTileChannels) {
+      const std::int64_t token = gpu_.block_x() * TileTokens + row;
+      if (token < args_.m) {
+        const auto bits = gpu_.template load_shared<std::int32_t>((row * kPitch + channel) * 4);
+        write_one(token, n, bits);
+      }
+    }
+  }
+
+  FT_DEVICE void write_one(std::int64_t token, std::int64_t n, std::int32_t bits) {
+    const std::int64_t at = token * args_.n + n;
+    if (args_.k_splits > 1) {
+      static_cast<std::int32_t*>(args_.workspace)[gpu_.block_z() * args_.m * args_.n + at] = bits;
+      return;
+    }
+    const float sum = kFloatGroups ? bits_as<float>(bits) : static_cast<float>(bits);
+    store_result<Kind>(args_, token, n, sum);
+  }
+
+ public:
+  // The conversion that every path ends with, split k included.
+  template <CudaGemmKind K>
+  FT_DEVICE static void store_result(const CudaGemmArgs& args, std::int64_t token, std::int64_t n,
+                                     float sum) {
+    float value = sum;
+    if constexpr (K == CudaGemmKind::w8a8 || K == CudaGemmKind::w4a8) {
+      value = value * args.scales[n];
+    } else if constexpr (K == CudaGemmKind::w4a8_group_integer) {
+      value = value * args.inverse_alpha;
+    }
+    if constexpr (K != CudaGemmKind::w4a16) {
+      value = value * args.token_scales[token];
+    }
+    const std::int64_t at = token * args.n + n;
+    if (args.bf16_out) {
+      static_cast<std::uint16_t*>(args.out)[at] = bf16_bits(value);
+    } else {
+      static_cast<float*>(args.out)[at] = value;
+    }
+  }
+
+  // One output of a split GEMM: partial sums added in the order of k, integers in 64 bits.
+  FT_DEVICE static void finish(const CudaGemmArgs& args, std::int64_t at) {
+    const auto* const partial = static_cast<const std::int32_t*>(args.workspace) + at;
+    const std::int64_t step = args.m * args.n;
+    if constexpr (kFloatGroups) {
+      float sum = 0;
+      for (int split = 0; split < args.k_splits; ++split) {
+        sum += bits_as<float>(partial[split * step]);
+      }
+      store_result<Kind>(args, at / args.n, at % args.n, sum);
+    } else {
+      std::int64_t sum = 0;
+      for (int split = 0; split < args.k_splits; ++split) {
+        sum += partial[split * step];
+      }
+      store_result<Kind>(args, at / args.n, at % args.n, static_cast<float>(sum));
+    }
+  }
+
+ private:
+  Machine& gpu_;
+  const CudaGemmArgs& args_;
+  std::int32_t sums_[2][kColumns][4];
+  std::int32_t totals_[kGroups ? 2 : 1][kGroups ? kColumns : 1][4];
+};
+
+}  // namespace foretoken::kernels

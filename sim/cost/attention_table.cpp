@@ -1,0 +1,177 @@
+#include "sim/cost/attention_table.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "sim/core/error.h"
+#include "sim/cost/work.h"
+
+namespace foretoken {
+namespace {
+
+constexpr std::size_t kLayoutColumns = 4;
+
+double all_pairs(const std::vector<PrefillChunk>& chunks) {
+  double pairs = 0;
+  for (const PrefillChunk& chunk : chunks) {
+    pairs += attended_pairs(chunk, 0);
+  }
+  return pairs;
+}
+
+// The prompt without context that has this many pairs of query and key.
+double prompt_of(double pairs) { return std::sqrt(2 * pairs + 0.25) - 0.5; }
+
+// The one chunk with context that stands for several: as many tokens and pairs, where they are not
+// fewer pairs than the tokens have among themselves; else as many pairs.
+std::pair<double, double> single_chunk(const std::vector<PrefillChunk>& chunks) {
+  if (chunks.size() == 1) {
+    return {static_cast<double>(chunks[0].new_tokens), static_cast<double>(chunks[0].context)};
+  }
+  double tokens = 0;
+  for (const PrefillChunk& chunk : chunks) {
+    tokens += static_cast<double>(chunk.new_tokens);
+  }
+  const double pairs = all_pairs(chunks);
+  const double context = pairs / tokens - (tokens + 1) / 2;
+  return context >= 0 ? std::pair(tokens, context) : std::pair(prompt_of(pairs), 0.0);
+}
+
+}  // namespace
+
+AttentionTable::AttentionTable(const Profile& profile) {
+  for (const auto& [name, samples] : profile.samples) {
+    for (std::size_t kind = 0; kind < kNames.size(); ++kind) {
+      const std::string prefix = fmt::format("attention.{}.", kNames[kind]);
+      if (name.starts_with(prefix) && !samples.samples.empty()) {
+        tables_.push_back(
+            read(profile, static_cast<Kind>(kind), name.substr(prefix.size()), samples));
+      }
+    }
+  }
+}
+
+AttentionTable::Table AttentionTable::read(const Profile& profile, Kind kind,
+                                           const std::string& format, const SampleTable& samples) {
+  const std::size_t axes = kind == Kind::mixed ? 4 : 2;
+  std::map<Layout, std::vector<SampleGrid::Point>> groups;
+  for (const Sample& sample : samples.samples) {
+    const auto& s = sample.shape;
+    const bool sane = s.size() == kLayoutColumns + axes && s[0] > 0 && s[1] > 0 && s[2] > 0 &&
+                      std::all_of(s.begin(), s.end(), [](auto x) { return x >= 0; });
+    if (!sane || !(sample.seconds > 0) || !std::isfinite(sample.seconds)) {
+      throw InputError(
+          SourceMark{profile.file, 0, 0},
+          fmt::format("samples.attention.{}.{}", kNames[static_cast<std::size_t>(kind)], format),
+          fmt::format("an attention sample needs {} counts and a positive time; "
+                      "remove the row",
+                      kLayoutColumns + axes));
+    }
+    SampleGrid::Point point;
+    for (std::size_t i = 0; i < axes; ++i) {
+      point.at[i] = static_cast<double>(s[kLayoutColumns + i]);
+    }
+    point.seconds = sample.seconds;
+    groups[{static_cast<int>(s[0]), static_cast<int>(s[1]), static_cast<int>(s[2]), s[3]}]
+        .push_back(point);
+  }
+  Table table{kind, parse_format(format, FormatRole::kv_cache), samples.provenance, {}};
+  // Mixed calls have zeros on all axes; a 64-token offset keeps the first steps from zero short.
+  const double offset = kind == Kind::mixed ? 64 : 0;
+  for (auto& [layout, points] : groups) {
+    table.entries.push_back(
+        {layout, SampleGrid(std::move(points), static_cast<int>(axes), {offset, offset, 1, 64})});
+  }
+  return table;
+}
+
+const AttentionTable::Table* AttentionTable::find(Kind kind, const Format& format) const {
+  for (const Table& table : tables_) {
+    if (table.kind == kind && table.format == format) {
+      return &table;
+    }
+  }
+  return nullptr;
+}
+
+// The entry of this layout, or the nearest one, and which of the two it is.
+std::pair<const AttentionTable::Entry*, bool> AttentionTable::nearest(const Table& table,
+                                                                      const AttentionOp& op) {
+  const Layout wanted{op.heads, op.kv_heads, op.head_dim, op.window};
+  const Entry* best = nullptr;
+  double least = 0;
+  for (const Entry& entry : table.entries) {
+    if (entry.layout == wanted) {
+      return {&entry, true};
+    }
+  }
+  for (const Entry& entry : table.entries) {
+    if (entry.layout.head_dim != op.head_dim || entry.layout.window != op.window) {
+      continue;
+    }
+    const double distance =
+        std::abs(std::log(static_cast<double>(entry.layout.heads) / op.heads)) +
+        std::abs(std::log(static_cast<double>(entry.layout.kv_heads) / op.kv_heads));
+    if (best == nullptr || distance < least) {
+      least = distance;
+      best = &entry;
+    }
+  }
+  return {best, false};
+}
+
+std::optional<AttentionTable::Price> AttentionTable::look_up(
+    Kind kind, const AttentionOp& op, const std::array<double, SampleGrid::kMaxAxes>& where) const {
+  const Table* table = find(kind, op.kv_cache);
+  if (table == nullptr) {
+    return std::nullopt;
+  }
+  const auto [best, measured] = nearest(*table, op);
+  if (best == nullptr) {
+    return std::nullopt;
+  }
+  const SampleGrid::Prediction found = best->grid.at(where);
+  Price price{found.seconds, found.inside && measured, table->provenance};
+  if (!measured) {
+    price.seconds *= kind == Kind::decode ? static_cast<double>(op.kv_heads) / best->layout.kv_heads
+                                          : static_cast<double>(op.heads) / best->layout.heads;
+    price.provenance = weakest(price.provenance, Provenance::derived);
+  }
+  return price;
+}
+
+std::optional<AttentionTable::Price> AttentionTable::mixed(const AttentionOp& op) const {
+  const auto batch = static_cast<double>(op.sequences);
+  const double cached = batch > 0 ? static_cast<double>(op.kv_tokens) / batch : 0;
+  if (op.chunks.empty()) {
+    return look_up(Kind::mixed, op, {0, 0, batch, cached});
+  }
+  const auto [tokens, context] = single_chunk(op.chunks);
+  const auto alone = look_up(Kind::mixed, op, {tokens, context, 0, 0});
+  if (!op.decode || !alone) {
+    return alone;
+  }
+  auto together = look_up(Kind::mixed, op, {tokens, context, batch, cached});
+  together->seconds = std::max(0.0, together->seconds - alone->seconds);
+  return together;
+}
+
+std::optional<AttentionTable::Price> AttentionTable::price(const AttentionOp& op) const {
+  if (tables_.empty()) {
+    return std::nullopt;
+  }
+  if (const auto price = mixed(op)) {
+    return price;
+  }
+  if (op.decode) {
+    const auto batch = static_cast<double>(op.sequences);
+    return look_up(Kind::decode, op, {batch, static_cast<double>(op.kv_tokens) / batch, 0, 0});
+  }
+  const auto count = static_cast<double>(op.chunks.size());
+  return look_up(Kind::prefill, op, {count, prompt_of(all_pairs(op.chunks) / count), 0, 0});
+}
+
+}  // namespace foretoken

@@ -1,0 +1,240 @@
+#include "kernels/gemm/cuda_gemm_body.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "emulated_gpu.h"
+#include "kernels/base/error.h"
+#include "kernels/gemm/page_buffer.h"
+#include "kernels/gemm/reference.h"
+#include "kernels/gemm/synthetic.h"
+
+namespace foretoken::kernels {
+namespace {
+
+struct Shape {
+  std::int64_t m, n, k;
+};
+
+template <CudaGemmKind Kind, int TileTokens>
+void run_blocks(const CudaGemmConfig& config, const CudaGemmArgs& args,
+                const std::vector<EmulatedBlock::Range>& readable) {
+  for (std::int64_t z = 0; z < config.k_splits; ++z) {
+    for (std::int64_t y = 0; y < args.padded_n / kCudaTileChannels; ++y) {
+      for (std::int64_t x = 0; x * TileTokens < args.m; ++x) {
+        EmulatedBlock block(cuda_threads(TileTokens), cuda_shared_bytes(Kind, TileTokens),
+                            readable);
+        block.x = x;
+        block.y = y;
+        block.z = z;
+        block.run([&](EmulatedLane& lane) {
+          CudaGemmBlock<Kind, TileTokens, EmulatedLane>(lane, args).run();
+        });
+      }
+    }
+  }
+  for (std::int64_t at = 0; config.k_splits > 1 && at < args.m * args.n; ++at) {
+    CudaGemmBlock<Kind, TileTokens, EmulatedLane>::finish(args, at);
+  }
+}
+
+template <CudaGemmKind Kind>
+void run_kind(const CudaGemmConfig& config, const CudaGemmArgs& args,
+              const std::vector<EmulatedBlock::Range>& readable) {
+  config.tile_tokens == 16   ? run_blocks<Kind, 16>(config, args, readable)
+  : config.tile_tokens == 64 ? run_blocks<Kind, 64>(config, args, readable)
+                             : run_blocks<Kind, 128>(config, args, readable);
+}
+
+void run_config(const CudaGemmConfig& config, const CudaGemmArgs& args,
+                const std::vector<EmulatedBlock::Range>& readable) {
+  switch (config.kind) {
+    case CudaGemmKind::w8a8:
+      return run_kind<CudaGemmKind::w8a8>(config, args, readable);
+    case CudaGemmKind::w4a8:
+      return run_kind<CudaGemmKind::w4a8>(config, args, readable);
+    case CudaGemmKind::w4a8_group_float:
+      return run_kind<CudaGemmKind::w4a8_group_float>(config, args, readable);
+    case CudaGemmKind::w4a8_group_integer:
+      return run_kind<CudaGemmKind::w4a8_group_integer>(config, args, readable);
+    case CudaGemmKind::w4a16:
+      return run_kind<CudaGemmKind::w4a16>(config, args, readable);
+  }
+}
+
+// Runs the kernel's code for one tile size, whole and split along k. `values` are rows of
+// `bytes_per_value`.
+std::vector<float> emulate(const GemmDescriptor& d, const QuantizedWeights& w, const void* values,
+                           int bytes_per_value, const float* token_scales, int tile_tokens,
+                           std::int64_t tiles_per_split) {
+  const CudaPackedWeights packed = pack_cuda_weights(w, d.format);
+  CudaGemmConfig config = choose_cuda_gemm_config(d, CudaDevice{}, packed.least_splits);
+  config.tile_tokens = tile_tokens;
+  config.tiles_per_split = std::min(tiles_per_split, packed.k_tiles);
+  config.k_splits =
+      static_cast<int>((packed.k_tiles + config.tiles_per_split - 1) / config.tiles_per_split);
+  const std::int64_t stride = cuda_activation_stride(d.format, d.k);
+  PageBuffer activations(static_cast<std::size_t>(d.m * stride));
+  for (std::int64_t row = 0; row < d.m; ++row) {
+    std::memcpy(activations.as() + row * stride,
+                static_cast<const std::uint8_t*>(values) + row * d.k * bytes_per_value,
+                static_cast<std::size_t>(d.k * bytes_per_value));
+  }
+  PageBuffer weights(packed.data.size());
+  std::memcpy(weights.as(), packed.data.data(), packed.data.size());
+  // Poisoned: every output must be written.
+  std::vector<float> out(static_cast<std::size_t>(d.m * d.n),
+                         std::numeric_limits<float>::quiet_NaN());
+  std::vector<std::int32_t> workspace(out.size() * static_cast<std::size_t>(config.k_splits),
+                                      0x7fffffff);
+  CudaGemmArgs args;
+  args.activations = activations.as();
+  args.activation_stride = stride;
+  args.weights = weights.as();
+  args.scales = packed.scales.data();
+  args.integer_scales = packed.integer_scales.data();
+  args.token_scales = token_scales;
+  args.inverse_alpha = packed.inverse_alpha;
+  args.out = out.data();
+  args.workspace = workspace.data();
+  args.m = d.m;
+  args.n = d.n;
+  args.padded_n = packed.padded_n;
+  args.k_tiles = packed.k_tiles;
+  args.tiles_per_split = config.tiles_per_split;
+  args.k_splits = config.k_splits;
+  run_config(config, args,
+             {{activations.as(), activations.size()}, {weights.as(), weights.size()}});
+  return out;
+}
+
+class EmulatedIntegerGemm : public testing::TestWithParam<const char*> {};
+
+TEST_P(EmulatedIntegerGemm, Equals_the_64_bit_reference_to_the_bit) {
+  const GemmFormat format = parse_gemm_format(GetParam());
+  std::uint64_t seed = 100;
+  for (const int tile_tokens : {16, 64, 128}) {
+    for (const Shape& s : {Shape{1, 5, 40}, Shape{19, 130, 300}, Shape{70, 128, 1100}}) {
+      const auto w = quantize_weights(synthetic_matrix(SyntheticKind::normal, s.n, s.k, ++seed),
+                                      s.n, s.k, {format.weight_bits, format.group, false});
+      const auto a = quantize_activations(
+          synthetic_matrix(SyntheticKind::outlier_channels, s.m, s.k, seed + 50), s.m, s.k);
+      const std::vector<float> want = format.scale == ScaleKind::group_integer
+                                          ? reference_group_integer(a, w, choose_integer_scales(w))
+                                      : format.scale == ScaleKind::group_float
+                                          ? reference_group_float(a, w)
+                                          : reference_per_channel(a, w);
+      for (const std::int64_t tiles_per_split : {1000, 2}) {
+        // Float scales add across splits in another order than the reference.
+        if (tiles_per_split == 2 && format.scale == ScaleKind::group_float) {
+          continue;
+        }
+        const std::vector<float> got =
+            emulate({s.m, s.n, s.k, format, OutputType::fp32}, w, a.values.data(), 1,
+                    a.scales.data(), tile_tokens, tiles_per_split);
+        for (std::size_t i = 0; i < want.size(); ++i) {
+          ASSERT_EQ(std::memcmp(&got[i], &want[i], 4), 0)
+              << GetParam() << " tile " << tile_tokens << " m=" << s.m << " n=" << s.n
+              << " k=" << s.k << " splits of " << tiles_per_split << " at " << i << ": " << got[i]
+              << " instead of " << want[i];
+        }
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, EmulatedIntegerGemm,
+                         testing::Values("w8a8", "w4a8", "w4a8_g128_float", "w4a8_g128_integer"),
+                         [](const auto& test) { return std::string(test.param); });
+
+TEST(EmulatedGemm, Extreme_groups_stay_exact_in_the_magic_number_conversion) {
+  // 128 x 127 x 7 x 16 = 1,820,672 < 2^22, the largest integer the conversion holds.
+  const GemmFormat format = parse_gemm_format("w4a8_g128_float");
+  const std::int64_t m = 3, n = 2, k = 256;
+  for (const int sign : {1, -1}) {
+    QuantizedWeights w{n,
+                       k,
+                       4,
+                       128,
+                       std::vector<std::int8_t>(n * k, static_cast<std::int8_t>(7 * sign)),
+                       {1.0F, 3.0F, 0.25F, 0.3F}};
+    QuantizedActivations a{m, k, std::vector<std::int8_t>(m * k, 127), {1.0F, 0.5F, 0.1F}};
+    EXPECT_EQ(emulate({m, n, k, format, OutputType::fp32}, w, a.values.data(), 1, a.scales.data(),
+                      16, 100),
+              reference_group_float(a, w));
+  }
+}
+
+TEST(EmulatedGemm, W4a16_agrees_with_fp64_within_fp32_accumulation) {
+  const GemmFormat format = parse_gemm_format("w4a16_g128");
+  std::uint64_t seed = 300;
+  for (const int tile_tokens : {16, 64, 128}) {
+    for (const Shape& s : {Shape{1, 5, 40}, Shape{19, 130, 300}}) {
+      const auto w = quantize_weights(synthetic_matrix(SyntheticKind::normal, s.n, s.k, ++seed),
+                                      s.n, s.k, {4, 128, false});
+      std::vector<Bf16> a;
+      std::vector<float> wide;
+      for (const float x : synthetic_matrix(SyntheticKind::normal, s.m, s.k, seed + 50)) {
+        a.push_back(to_bf16(x));
+        wide.push_back(to_float(a.back()));
+      }
+      const auto want = reference_fp64_gemm(wide, dequantize(w), s.m, s.n, s.k);
+      for (const std::int64_t tiles_per_split : {1000, 2}) {
+        const std::vector<float> got = emulate({s.m, s.n, s.k, format, OutputType::fp32}, w,
+                                               a.data(), 2, nullptr, tile_tokens, tiles_per_split);
+        for (std::size_t i = 0; i < want.size(); ++i) {
+          // Sums of up to 300 products of size 1: fp32 errors of 300 x 2^-24 and less.
+          ASSERT_NEAR(got[i], want[i], 2e-5 * std::sqrt(static_cast<double>(s.k))) << i;
+        }
+      }
+    }
+  }
+}
+
+TEST(CudaGemmConfig, Is_chosen_on_the_host_from_shape_and_device) {
+  const CudaDevice h100{132, 90};
+  const auto choose = [&](std::int64_t m, std::int64_t n, std::int64_t k, const char* format) {
+    return to_string(
+        choose_cuda_gemm_config({m, n, k, parse_gemm_format(format), OutputType::bf16}, h100));
+  };
+  // n = 4096 gives 32 tiles of channels; 264 slots / 32 = 8 splits, and 32 tiles of k allow 32 / 4
+  // = 8.
+  EXPECT_EQ(choose(1, 4096, 4096, "w4a8"),
+            "mma_sync w4a8 tile=128x16 stages=4 shared=40960 k_splits=8 tiles_per_split=4");
+  // 32 x 64 blocks of 128 x 128 fill the device many times: no split.
+  EXPECT_EQ(choose(8192, 4096, 4096, "w8a8"),
+            "mma_sync w8a8 tile=128x128 stages=3 shared=98304 k_splits=1 tiles_per_split=32");
+  // w4a16 has k tiles of 64, two to a group: a split never cuts a group.
+  EXPECT_EQ(choose(64, 1024, 4096, "w4a16_g128"),
+            "mma_sync w4a16 tile=128x64 stages=4 shared=49152 k_splits=16 tiles_per_split=4");
+}
+
+TEST(CudaGemmConfig, Splits_k_where_32_bits_could_overflow) {
+  // 140,000 values: 1,094 tiles of 128; 2^31 / (128 x 127 x 127) = 1,040.
+  const CudaGemmConfig config = choose_cuda_gemm_config(
+      {8192, 8192, 140000, parse_gemm_format("w8a8"), OutputType::bf16}, CudaDevice{132, 90});
+  EXPECT_EQ(config.tiles_per_split, 1040);
+  EXPECT_EQ(config.k_splits, 2);
+}
+
+TEST(CudaGemmConfig, Shared_memory_fits_the_smallest_supported_device) {
+  // sm_89 offers 99 KiB to a block.
+  for (const CudaGemmKind kind :
+       {CudaGemmKind::w8a8, CudaGemmKind::w4a8, CudaGemmKind::w4a8_group_float,
+        CudaGemmKind::w4a8_group_integer, CudaGemmKind::w4a16}) {
+    for (const int tile : {16, 64, 128}) {
+      EXPECT_LE(cuda_shared_bytes(kind, tile), 99 * 1024);
+    }
+  }
+}
+
+TEST(CudaGemmConfig, Formats_of_the_libraries_are_refused_with_the_remedy) {
+  EXPECT_THROW(cuda_gemm_kind(parse_gemm_format("bf16")), KernelError);
+  EXPECT_THROW(cuda_gemm_kind(parse_gemm_format("w5a16_g128")), KernelError);
+}
+
+}  // namespace
+}  // namespace foretoken::kernels
