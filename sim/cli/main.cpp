@@ -13,6 +13,7 @@
 #include "sim/core/quantity.h"
 #if FORETOKEN_HAVE_CALIBRATE
 #include "calibrate/commands.h"
+#include "calibrate/import/import_command.h"
 #endif
 
 namespace {
@@ -50,8 +51,9 @@ int parse_and_run(int argc, char** argv) {
   foretoken::cli::add_list(app, action);
 #if FORETOKEN_HAVE_CALIBRATE
   foretoken::calibrate::add_calibrate(app, action);
+  foretoken::importer::add_import(app, action);
 #else
-  app.footer("Built without calibrate/: the command `calibrate` is absent.");
+  app.footer("Built without calibrate/: the commands `calibrate` and `import` are absent.");
 #endif
   try {
     app.parse(argc, argv);
