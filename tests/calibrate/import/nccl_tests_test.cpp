@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "calibrate/import/table_commands.h"
 #include "sim/core/error.h"
 
 namespace foretoken::import {
@@ -85,6 +86,12 @@ TEST_F(NcclTestsTest, Numbers_that_contradict_each_other_are_refused_with_their_
   EXPECT_NE(refusal(kHead + " 1048576 524288 int9 sum -1 50.00 20.97 31.46 0 0 0 0 0\n")
                 .find("unknown type"),
             std::string::npos);
+}
+
+TEST_F(NcclTestsTest, Runs_of_several_files_join_one_table_of_a_profile) {
+  std::ofstream(path_) << kHead + kRow;
+  const Profile profile = import_nccl_tables({path_.string(), path_.string()}, "all_reduce");
+  EXPECT_EQ(profile.samples.at("all_reduce.fp16").samples.size(), 2u);
 }
 
 TEST_F(NcclTestsTest, What_is_no_such_output_is_refused) {
