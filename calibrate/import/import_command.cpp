@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "calibrate/import/table_commands.h"
 #include "calibrate/import/topo_matrix.h"
 #include "sim/config/cluster_writer.h"
 #include "sim/config/document.h"
@@ -75,6 +76,7 @@ void add_import(CLI::App& app, std::function<int()>& action) {
       ->add_option("--socket-link", options->socket_link,
                    "Bandwidth between two sockets, which the matrix does not say")
       ->capture_default_str();
+  import::add_table_imports(*command, action);
   matrix->callback([options, &action] { action = [options] { return run_matrix(*options); }; });
 }
 

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "calibrate/import/table.h"
+#include "calibrate/import/table_commands.h"
 #include "sim/core/error.h"
 
 namespace foretoken::import {
@@ -55,6 +56,12 @@ TEST_F(ImportTest, Gemm_rows_become_samples_in_seconds_with_their_source) {
   EXPECT_DOUBLE_EQ(bf16.samples[0].seconds, 2.5e-6);
   EXPECT_TRUE(tables.contains("gemm.w4a16"));
   EXPECT_TRUE(tables.contains("gemm.fp8/g128"));
+}
+
+TEST_F(ImportTest, The_same_table_in_two_files_is_refused) {
+  const std::string file = write("a.csv", "dtype,m,n,k,latency_us\nbfloat16,1,32,64,2.5\n");
+  EXPECT_EQ(import_gemm_tables({file}).samples.size(), 1u);
+  EXPECT_THROW(import_gemm_tables({file, file}), InputError);
 }
 
 TEST_F(ImportTest, Context_and_generation_rows_are_told_apart_by_their_header) {
