@@ -13,7 +13,7 @@
 //   fp8      k tile 32,  512 B: the same with bytes
 //   intB/16  k tile 32, 64 B bytes: u = w + 2^(B-1) split, lowest bits first, into planes of 4, 2
 //   and 1
-//            bits (8 = 4+4, 6 = 4+2, 5 = 4+1, 3 = 2+1), the split that the wire codec uses. A plane
+//            bits (8 = 4+4, 6 = 4+2, 5 = 4+1, 3 = 2+1); below 8, as the wire codec does. A plane
 //            of p bits is 16-bit words [q < p][lane 32], lane = 2 channel + parity of k; field j of
 //            a word, p bits wide, belongs to pair row j p + q.
 //
