@@ -68,10 +68,14 @@ void store_values(const TileKernels& k, ValueType type, const float* in, std::si
   }
 }
 
-// The tile's values, filled up to whole groups with the last one.
+bool element_aligned(const void* p, ValueType type) {
+  return reinterpret_cast<std::uintptr_t>(p) % value_bytes(type) == 0;
+}
+
+// The tile's values, aligned, and filled up to whole groups with the last one.
 ConstValues padded_tile(const Tile& tile, ConstValues in, TileValues& room) {
   const void* source = at(in.data, in.type, tile.first);
-  if (tile.count == tile.layout.values) {
+  if (tile.count == tile.layout.values && element_aligned(source, in.type)) {
     return {source, in.type};
   }
   const std::size_t size = value_bytes(in.type);
@@ -200,12 +204,13 @@ void Codec::unpack_accumulate(const WireFormat& format, std::span<const std::uin
   for (std::size_t first = 0; first < n; first += kBlockValues) {
     const Tile tile = tile_at(format, first, n);
     void* target = at(out.data, out.type, first);
-    if (inputs.size() == 1 && format.grouped() && tile.count == tile.layout.values) {
+    const bool aligned = element_aligned(target, out.type);
+    if (inputs.size() == 1 && format.grouped() && tile.count == tile.layout.values && aligned) {
       unpack_block(*kernels_, format, tile.layout, inputs[0] + tile.offset, {target, out.type},
                    false);
       continue;
     }
-    float* direct = out.type == ValueType::fp32 ? static_cast<float*>(target) : nullptr;
+    float* direct = out.type == ValueType::fp32 && aligned ? static_cast<float*>(target) : nullptr;
     const float* sum = sum_tile(*kernels_, format, tile, inputs, direct, room);
     if (sum != direct) {
       store_values(*kernels_, out.type, sum, tile.count, target);

@@ -1002,27 +1002,54 @@ FT_INLINE __m128i pack_two(__m512i codes) {
   return _mm512_cvtepi32_epi8(_mm512_madd_epi16(nibbles, _mm512_set1_epi32(0x00100001)));
 }
 
+// Where the three planes of n codes stand.
+template <int Bits, typename Byte>
+struct Planes {
+  static constexpr PlaneSplit kSplit = plane_split(Bits);
+  Planes(Byte* begin, std::size_t n)
+      : four(begin), two(four + (kSplit.four ? n / 2 : 0)), one(two + (kSplit.two ? n / 4 : 0)) {}
+  Byte* four;
+  Byte* two;
+  Byte* one;
+};
+
+// 64 codes, or the 32 that are left at the end. Whole ones take plain stores: a masked store cannot
+// be forwarded to the load that follows it.
+template <int Bits, bool Whole>
+FT_INLINE void pack_step(__m512i c, const Planes<Bits, std::uint8_t>& to, std::size_t i) {
+  constexpr PlaneSplit kSplit = plane_split(Bits);
+  if constexpr (kSplit.four) {
+    const __m256i part = pack_four(c);
+    if constexpr (Whole) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to.four + i / 2), part);
+    } else {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to.four + i / 2), _mm256_castsi256_si128(part));
+    }
+  }
+  if constexpr (kSplit.two) {
+    const __m128i part = pack_two<kSplit.two_shift>(c);
+    if constexpr (Whole) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to.two + i / 4), part);
+    } else {
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(to.two + i / 4), part);
+    }
+  }
+  if constexpr (kSplit.one) {
+    const std::uint64_t bits =
+        _mm512_test_epi8_mask(c, _mm512_set1_epi8(static_cast<char>(1 << kSplit.one_shift)));
+    __builtin_memcpy(to.one + i / 8, &bits, Whole ? 8 : 4);
+  }
+}
+
 template <int Bits>
 void pack(const std::uint8_t* codes, std::size_t n, std::uint8_t* out) {
-  constexpr PlaneSplit kSplit = plane_split(Bits);
-  std::uint8_t* four = out;
-  std::uint8_t* two = four + (kSplit.four ? n / 2 : 0);
-  std::uint8_t* one = two + (kSplit.two ? n / 4 : 0);
-  for (std::size_t i = 0; i < n; i += 64) {
-    const bool whole = n - i >= 64;  // else 32 codes are left
-    const __m512i c =
-        whole ? _mm512_loadu_si512(codes + i) : _mm512_maskz_loadu_epi8(0xffffffffU, codes + i);
-    if constexpr (kSplit.four) {
-      _mm256_mask_storeu_epi8(four + i / 2, whole ? 0xffffffffU : 0xffffU, pack_four(c));
-    }
-    if constexpr (kSplit.two) {
-      _mm_mask_storeu_epi8(two + i / 4, whole ? 0xffffU : 0xffU, pack_two<kSplit.two_shift>(c));
-    }
-    if constexpr (kSplit.one) {
-      const std::uint64_t bits =
-          _mm512_test_epi8_mask(c, _mm512_set1_epi8(static_cast<char>(1 << kSplit.one_shift)));
-      __builtin_memcpy(one + i / 8, &bits, whole ? 8 : 4);
-    }
+  const Planes<Bits, std::uint8_t> to(out, n);
+  std::size_t i = 0;
+  for (; i + 64 <= n; i += 64) {
+    pack_step<Bits, true>(_mm512_loadu_si512(codes + i), to, i);
+  }
+  if (i < n) {
+    pack_step<Bits, false>(_mm512_maskz_loadu_epi8(0xffffffffU, codes + i), to, i);
   }
 }
 
@@ -1042,29 +1069,40 @@ FT_INLINE __m512i unpack_two(__m128i plane) {
   return _mm512_and_si512(_mm512_multishift_epi64_epi8(starts, spread), _mm512_set1_epi8(3));
 }
 
+template <int Bits, bool Whole>
+FT_INLINE __m512i unpack_step(const Planes<Bits, const std::uint8_t>& from, std::size_t i) {
+  constexpr PlaneSplit kSplit = plane_split(Bits);
+  __m512i c = _mm512_setzero_si512();
+  if constexpr (kSplit.four) {
+    const std::uint8_t* at = from.four + i / 2;
+    c = unpack_four(Whole ? _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at))
+                          : _mm256_maskz_loadu_epi8(0xffffU, at));
+  }
+  if constexpr (kSplit.two) {
+    const std::uint8_t* at = from.two + i / 4;
+    const __m512i part = unpack_two(Whole ? _mm_loadu_si128(reinterpret_cast<const __m128i*>(at))
+                                          : _mm_maskz_loadu_epi8(0xffU, at));
+    c = _mm512_or_si512(c, _mm512_slli_epi16(part, kSplit.two_shift));
+  }
+  if constexpr (kSplit.one) {
+    std::uint64_t bits = 0;
+    __builtin_memcpy(&bits, from.one + i / 8, Whole ? 8 : 4);
+    c = _mm512_mask_add_epi8(c, bits, c,
+                             _mm512_set1_epi8(static_cast<char>(1 << kSplit.one_shift)));
+  }
+  return c;
+}
+
 template <int Bits>
 void unpack(const std::uint8_t* in, std::size_t n, std::uint8_t* codes) {
-  constexpr PlaneSplit kSplit = plane_split(Bits);
-  const std::uint8_t* four = in;
-  const std::uint8_t* two = four + (kSplit.four ? n / 2 : 0);
-  const std::uint8_t* one = two + (kSplit.two ? n / 4 : 0);
-  for (std::size_t i = 0; i < n; i += 64) {
-    const bool whole = n - i >= 64;
-    __m512i c = _mm512_setzero_si512();
-    if constexpr (kSplit.four) {
-      c = unpack_four(_mm256_maskz_loadu_epi8(whole ? 0xffffffffU : 0xffffU, four + i / 2));
-    }
-    if constexpr (kSplit.two) {
-      const __m512i part = unpack_two(_mm_maskz_loadu_epi8(whole ? 0xffffU : 0xffU, two + i / 4));
-      c = _mm512_or_si512(c, _mm512_slli_epi16(part, kSplit.two_shift));
-    }
-    if constexpr (kSplit.one) {
-      std::uint64_t bits = 0;
-      __builtin_memcpy(&bits, one + i / 8, whole ? 8 : 4);
-      c = _mm512_mask_add_epi8(c, bits, c,
-                               _mm512_set1_epi8(static_cast<char>(1 << kSplit.one_shift)));
-    }
-    _mm512_mask_storeu_epi8(codes + i, whole ? ~std::uint64_t{0} : 0xffffffffU, c);
+  const Planes<Bits, const std::uint8_t> from(in, n);
+  std::size_t i = 0;
+  for (; i + 64 <= n; i += 64) {
+    _mm512_storeu_si512(codes + i, unpack_step<Bits, true>(from, i));
+  }
+  if (i < n) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes + i),
+                        _mm512_castsi512_si256(unpack_step<Bits, false>(from, i)));
   }
 }
 

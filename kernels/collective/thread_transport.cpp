@@ -22,7 +22,7 @@ void relax() {
 // need not wait for them to be read.
 struct Mailbox {
   static constexpr std::size_t kSlots = 32;
-  static constexpr std::size_t kShort = 1024;
+  static constexpr std::size_t kShort = 256;
   struct alignas(64) Slot {
     std::atomic<std::uint64_t> number{0};  // of the message, counted from 1
     std::span<const std::uint8_t> bytes;
