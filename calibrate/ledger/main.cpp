@@ -18,8 +18,8 @@ namespace foretoken::calibrate {
 namespace {
 
 struct Options {
-  std::string folder, out, csv;
-  int replications = 8;
+  std::string folder, out, csv, only;
+  int replications = 6;
   int threads = 0;
 };
 
@@ -53,6 +53,9 @@ int run(const Options& options) {
   std::map<TableKey, std::shared_ptr<const CostModel>> costs;
   for (LedgerRow& row : read_rows(options.folder)) {
     exclude(row);
+    if (!options.only.empty() && row.file.find(options.only) == std::string::npos) {
+      continue;
+    }
     if (row.excluded.empty()) {
       auto& cost = costs[table_key(row)];
       if (!cost) {
@@ -90,6 +93,7 @@ int main(int argc, char** argv) {
   app.add_option("reference", options.folder, "Folder with ops/ and e2e/")->required();
   app.add_option("--out", options.out, "Markdown report; standard output without it");
   app.add_option("--csv", options.csv, "One line per row and metric");
+  app.add_option("--only", options.only, "Only tables whose file name holds this");
   app.add_option("--replications", options.replications, "Runs with drawn costs a row");
   app.add_option("--threads", options.threads, "Threads; 0: all cores");
   CLI11_PARSE(app, argc, argv);

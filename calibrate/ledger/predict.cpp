@@ -60,6 +60,42 @@ std::map<std::string, double> metrics(const LedgerRow& row, const RunRecord& run
   return {{"ttft_ms", summary.ttft.mean}, {"tpot_ms", summary.tpot.mean}};
 }
 
+Simulation make_simulation(const LedgerRow& row, const ScenarioSpec& scenario,
+                           const std::shared_ptr<const CostModel>& costs) {
+  const std::string topology = "topologies/" + find_gpu(row.gpu)->topology + ".yaml";
+  return Simulation(scenario, Topology(config::read_cluster(topology)), costs,
+                    make_workload(scenario.workload, nullptr, nullptr, scenario.seed));
+}
+
+// Spreads come from a shorter run: fewer requests a client, fewer full engines.
+void shorten(const LedgerRow& row, ScenarioSpec& scenario, std::int64_t at_once) {
+  WorkloadSpec& workload = scenario.workload;
+  if (row.harness == Harness::serving) {
+    workload.requests = 2 * row.concurrency;
+  } else if (row.harness == Harness::offline) {
+    workload.requests = std::min(row.requests, kWaves * at_once / 2);
+  }
+}
+
+// Draws of the shorter run over its own point, times the full run's point.
+void add_intervals(const LedgerRow& row, const Simulation& shorter, int replications,
+                   LedgerPrediction& prediction) {
+  const auto base = metrics(row, shorter.run(CostDraw(), false));
+  std::map<std::string, std::vector<double>> drawn;
+  for (int i = 0; i < replications; ++i) {
+    const CostDraw draw(shorter.scenario().seed, i, replications);
+    for (const auto& [name, value] : metrics(row, shorter.run(draw, false))) {
+      drawn[name].push_back(prediction.value.at(name) * value / base.at(name));
+    }
+  }
+  for (auto& [name, values] : drawn) {
+    Interval interval = replication_interval(std::move(values), 0.9);
+    interval.low = std::min(interval.low, prediction.value.at(name));
+    interval.high = std::max(interval.high, prediction.value.at(name));
+    prediction.interval.emplace(name, interval);
+  }
+}
+
 }  // namespace
 
 LedgerPrediction predict(const LedgerRow& row, const std::shared_ptr<const CostModel>& costs,
@@ -67,31 +103,17 @@ LedgerPrediction predict(const LedgerRow& row, const std::shared_ptr<const CostM
   LedgerPrediction prediction;
   try {
     ScenarioSpec scenario = make_scenario(row);
+    const std::int64_t at_once = slots(scenario, *costs);
     if (row.harness == Harness::offline) {
-      scenario.workload.requests = std::min(row.requests, kWaves * slots(scenario, *costs));
+      scenario.workload.requests = std::min(row.requests, kWaves * at_once);
     }
-    const std::string topology = "topologies/" + find_gpu(row.gpu)->topology + ".yaml";
-    Workload workload = make_workload(scenario.workload, nullptr, nullptr, scenario.seed);
-    const std::uint64_t seed = scenario.seed;
-    const Simulation simulation(std::move(scenario), Topology(config::read_cluster(topology)),
-                                costs, std::move(workload));
+    const Simulation simulation = make_simulation(row, scenario, costs);
     const RunRecord point = simulation.run(CostDraw(), false);
     prediction.extrapolated = point.extrapolated;
     prediction.value = metrics(row, point);
-    std::map<std::string, std::vector<double>> drawn;
-    for (int i = 0; i < replications; ++i) {
-      const RunRecord run = simulation.run(CostDraw(seed, i, replications), false);
-      for (const auto& [name, value] : metrics(row, run)) {
-        drawn[name].push_back(value);
-      }
-    }
-    for (auto& [name, values] : drawn) {
-      if (values.size() >= 2) {
-        Interval interval = replication_interval(values, 0.9);
-        interval.low = std::min(interval.low, prediction.value[name]);
-        interval.high = std::max(interval.high, prediction.value[name]);
-        prediction.interval[name] = interval;
-      }
+    if (replications >= 2) {
+      shorten(row, scenario, at_once);
+      add_intervals(row, make_simulation(row, scenario, costs), replications, prediction);
     }
   } catch (const InputError& error) {
     prediction.refused = error.what();

@@ -7,8 +7,11 @@
 namespace foretoken::calibrate {
 namespace {
 
+// The fallback stands for an empty field and for words ("inflight").
 int integer_or(const CsvTable& table, std::size_t row, std::string_view column, int fallback) {
-  return table.empty(row, column) ? fallback : static_cast<int>(table.integer(row, column));
+  const std::string_view text = table.text(row, column);
+  const bool number = !text.empty() && text.find_first_not_of("0123456789") == text.npos;
+  return number ? static_cast<int>(table.integer(row, column)) : fallback;
 }
 
 void read_serving(const std::string& folder, std::vector<LedgerRow>& out) {

@@ -41,7 +41,7 @@ void add_gemm(Profile& profile, const std::string& path) {
     table.provenance = Provenance::imported;
     profile.samples[name] = std::move(table);
   }
-  profile.parameters["gemm.quantise_included"] = {1, Provenance::imported, path};
+  profile.parameters["elementwise.quantise_in_gemm"] = {1, Provenance::imported, path};
 }
 
 // The two kernels that dynamic quantisation is made of, as measured on the H100.

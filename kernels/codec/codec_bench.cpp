@@ -16,8 +16,11 @@
 
 #include "kernels/base/aligned_buffer.h"
 #include "kernels/base/cpu_features.h"
+#include "kernels/base/error.h"
 #include "kernels/base/float_types.h"
+#include "kernels/base/tensor_file.h"
 #include "kernels/codec/codec.h"
+#include "kernels/codec/numeric_error.h"
 
 namespace foretoken::kernels {
 namespace {
@@ -180,6 +183,31 @@ void print_targets() {
   }
 }
 
+// ---- numeric error ------------------------------------------------------------------------------
+
+void print_errors(const std::string& what, const std::vector<float>& values) {
+  fmt::print("{}: {} values\n{:24} {:>10} {:>12} {:>9} {:>12}\n", what, values.size(), "format",
+             "B/value", "relative", "SNR dB", "max error");
+  for (const WireFormat& format : all_wire_formats()) {
+    const NumericError e = codec_error(best_codec(), format, values);
+    fmt::print("{:24} {:10.4f} {:12.3e} {:9.2f} {:12.4g}\n", to_string(format),
+               static_cast<double>(packed_bytes(format, values.size())) /
+                   static_cast<double>(values.size()),
+               e.relative, e.snr_db, e.maximum);
+  }
+}
+
+void print_error_tables(int argc, char** argv) {
+  if (argc > 2) {
+    const Tensor tensor = read_tensor(argv[2], argc > 3 ? argv[3] : "");
+    print_errors(argv[2], tensor.values);
+    return;
+  }
+  for (const SampleKind kind : kSampleKinds) {
+    print_errors(std::string(to_string(kind)), sample_values(kind, std::size_t{1} << 20, 1));
+  }
+}
+
 }  // namespace
 }  // namespace foretoken::kernels
 
@@ -187,6 +215,15 @@ int main(int argc, char** argv) {
   if (argc == 2 && std::string(argv[1]) == "--targets") {
     foretoken::kernels::print_targets();
     return 0;
+  }
+  if (argc >= 2 && std::string(argv[1]) == "--error") {
+    try {
+      foretoken::kernels::print_error_tables(argc, argv);
+      return 0;
+    } catch (const foretoken::kernels::KernelError& e) {
+      fmt::print(stderr, "{}\n", e.what());
+      return 2;
+    }
   }
   foretoken::kernels::register_all();
   benchmark::Initialize(&argc, argv);

@@ -51,19 +51,25 @@ auto value_of(const Table& table, std::string_view text, std::string_view what) 
 // and the last finished one unpacked.
 class Pipeline {
  public:
-  Pipeline(Transport& transport, Schedule& schedule, std::size_t chunks, bool wire)
-      : transport_(transport), schedule_(schedule), chunks_(chunks), wire_(wire) {}
+  // `current` and `next` are scratch that keeps its memory from run to run.
+  Pipeline(Transport& transport, Schedule& schedule, std::size_t chunks, bool wire,
+           Exchange& current, Exchange& next)
+      : transport_(transport),
+        schedule_(schedule),
+        chunks_(chunks),
+        wire_(wire),
+        current_(current),
+        next_(next) {}
 
   std::uint64_t run() {
     const auto stages = static_cast<std::size_t>(schedule_.stages());
-    Exchange current;
-    Exchange next;
-    schedule_.produce(0, 0, current);
+    current_.clear();
+    schedule_.produce(0, 0, current_);
     for (std::size_t tick = 0; tick + 1 < chunks_ + stages; ++tick) {
-      begin(current);
-      next.clear();
+      begin(current_);
+      next_.clear();
       if (tick + 1 < chunks_) {
-        schedule_.produce(0, tick + 1, next);
+        schedule_.produce(0, tick + 1, next_);
       }
       if (tick >= stages) {
         schedule_.complete(tick - stages);
@@ -72,10 +78,10 @@ class Pipeline {
       // Later stages of older chunks need what has just arrived.
       for (std::size_t stage = 1; stage < stages; ++stage) {
         if (tick + 1 >= stage && tick + 1 - stage < chunks_) {
-          schedule_.produce(static_cast<int>(stage), tick + 1 - stage, next);
+          schedule_.produce(static_cast<int>(stage), tick + 1 - stage, next_);
         }
       }
-      std::swap(current, next);
+      std::swap(current_, next_);
     }
     schedule_.complete(chunks_ - 1);
     return bytes_;
@@ -100,6 +106,8 @@ class Pipeline {
   Schedule& schedule_;
   std::size_t chunks_;
   bool wire_;
+  Exchange& current_;
+  Exchange& next_;
   std::uint64_t bytes_ = 0;
 };
 
@@ -117,6 +125,8 @@ Algorithm parse_algorithm(std::string_view text) {
 
 struct Collective::Data {
   ScheduleContext context;
+  Exchange current{};
+  Exchange next{};
 };
 
 Collective::Collective(Transport& transport, const CollectiveDesc& desc, const Codec& codec)
@@ -160,7 +170,9 @@ void Collective::run(const void* in, void* out) {
   }
   data_->context.in = in;
   data_->context.out = out;
-  wire_bytes_ = Pipeline(transport_, *schedule_, desc_.chunks, desc_.phases.wire).run();
+  wire_bytes_ =
+      Pipeline(transport_, *schedule_, desc_.chunks, desc_.phases.wire, data_->current, data_->next)
+          .run();
 }
 
 }  // namespace foretoken::kernels

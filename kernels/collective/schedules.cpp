@@ -21,7 +21,15 @@ class Work {
 
   const CollectiveDesc& desc() const { return c_.desc; }
   bool in_place(const WireFormat& format) const {
-    return !format.grouped() && to_string(format) == to_string(c_.desc.type);
+    switch (c_.desc.type) {
+      case ValueType::fp32:
+        return format.kind == WireFormat::Kind::fp32;
+      case ValueType::bf16:
+        return format.kind == WireFormat::Kind::bf16;
+      case ValueType::fp16:
+        return format.kind == WireFormat::Kind::fp16;
+    }
+    return false;
   }
   std::uint8_t* out_at(std::size_t value) const {
     return static_cast<std::uint8_t*>(c_.out) + value * value_bytes(c_.desc.type);
@@ -91,16 +99,31 @@ std::vector<const std::uint8_t*> pointers(Messages& messages, std::size_t count)
   return list;
 }
 
+// Buffers of the chunks in flight: one that is packed, one in every stage, one that is unpacked.
+// They are used in turn, and so stay in the cache.
+class BufferedSchedule : public Schedule {
+ public:
+  explicit BufferedSchedule(ScheduleContext& context) : c_(context), work_(context) {}
+
+ protected:
+  std::size_t depth() const {
+    return std::min(c_.desc.chunks, static_cast<std::size_t>(stages()) + 2);
+  }
+  std::size_t slot(std::size_t chunk) const { return chunk % depth(); }
+  ScheduleContext& c_;
+  Work work_;
+};
+
 // ---- one-shot: the packed vector to everybody, sums everywhere
 // ------------------------------------
 
-class OneShotAllReduce : public Schedule {
+class OneShotAllReduce : public BufferedSchedule {
  public:
-  explicit OneShotAllReduce(ScheduleContext& context) : c_(context), work_(context) {
+  explicit OneShotAllReduce(ScheduleContext& context) : BufferedSchedule(context) {
     const std::size_t bytes = packed_bytes(c_.desc.first, c_.chunk(0).size());
-    for (std::size_t chunk = 0; chunk < c_.desc.chunks; ++chunk) {
+    for (std::size_t i = 0; i < depth(); ++i) {
       messages_.emplace_back(index_of(c_.ranks), bytes);
-      own_.push_back(nullptr);
+      inputs_.push_back(pointers(messages_.back(), index_of(c_.ranks)));
     }
   }
 
@@ -108,42 +131,38 @@ class OneShotAllReduce : public Schedule {
 
   void produce(int, std::size_t chunk, Exchange& exchange) override {
     const Range r = c_.chunk(chunk);
-    std::uint8_t* room = messages_[chunk][index_of(c_.rank)];
+    std::uint8_t* room = messages_[slot(chunk)][index_of(c_.rank)];
     auto packed = work_.pack(c_.desc.first, r, room);
     if (c_.in == c_.out && work_.in_place(c_.desc.first)) {
       std::memcpy(room, packed.data(), packed.size());  // the sum will overwrite the input
       packed = {room, packed.size()};
     }
-    own_[chunk] = packed.data();
+    inputs_[slot(chunk)][index_of(c_.rank)] = packed.data();
     for (int peer = 0; peer < c_.ranks; ++peer) {
       if (peer != c_.rank) {
         exchange.send(peer, packed);
-        exchange.receive(peer, {messages_[chunk][index_of(peer)], packed.size()});
+        exchange.receive(peer, {messages_[slot(chunk)][index_of(peer)], packed.size()});
       }
     }
   }
 
   void complete(std::size_t chunk) override {
-    auto inputs = pointers(messages_[chunk], index_of(c_.ranks));
-    inputs[index_of(c_.rank)] = own_[chunk];
-    work_.unpack_sum(c_.desc.first, inputs, c_.chunk(chunk));
+    work_.unpack_sum(c_.desc.first, inputs_[slot(chunk)], c_.chunk(chunk));
   }
 
  private:
-  ScheduleContext& c_;
-  Work work_;
   std::vector<Messages> messages_;
-  std::vector<const std::uint8_t*> own_;
+  std::vector<std::vector<const std::uint8_t*>> inputs_;
 };
 
 // ---- two-step: V1 -------------------------------------------------------------------------------
 
-class TwoStepAllReduce : public Schedule {
+class TwoStepAllReduce : public BufferedSchedule {
  public:
-  explicit TwoStepAllReduce(ScheduleContext& context) : c_(context), work_(context) {
+  explicit TwoStepAllReduce(ScheduleContext& context) : BufferedSchedule(context) {
     const std::size_t slice = slice_of(0, 0).size();
     const std::size_t ranks = index_of(c_.ranks);
-    for (std::size_t chunk = 0; chunk < c_.desc.chunks; ++chunk) {
+    for (std::size_t i = 0; i < depth(); ++i) {
       outgoing_.emplace_back(ranks, packed_bytes(c_.desc.first, slice));
       incoming_.emplace_back(ranks, packed_bytes(c_.desc.first, slice));
       sums_.emplace_back(ranks, packed_bytes(c_.desc.second, slice));
@@ -160,9 +179,8 @@ class TwoStepAllReduce : public Schedule {
   void complete(std::size_t chunk) override {
     for (int rank = 0; rank < c_.ranks; ++rank) {
       const Range r = slice_of(chunk, rank);
-      std::uint8_t* room = sums_[chunk][index_of(rank)];
-      const bool landed = rank != c_.rank && work_.in_place(c_.desc.second);
-      work_.unpack(c_.desc.second, landed ? work_.out_at(r.begin) : room, r);
+      std::uint8_t* room = sums_[slot(chunk)][index_of(rank)];
+      work_.unpack(c_.desc.second, work_.landing(c_.desc.second, r, room).data(), r);
     }
   }
 
@@ -175,31 +193,31 @@ class TwoStepAllReduce : public Schedule {
     const std::size_t own = packed_bytes(c_.desc.first, slice_of(chunk, c_.rank).size());
     for (int peer = 0; peer < c_.ranks; ++peer) {
       const auto packed =
-          work_.pack(c_.desc.first, slice_of(chunk, peer), outgoing_[chunk][index_of(peer)]);
+          work_.pack(c_.desc.first, slice_of(chunk, peer), outgoing_[slot(chunk)][index_of(peer)]);
       if (peer == c_.rank) {
-        inputs_[chunk][index_of(peer)] = packed.data();
+        inputs_[slot(chunk)][index_of(peer)] = packed.data();
       } else {
         exchange.send(peer, packed);
-        exchange.receive(peer, {incoming_[chunk][index_of(peer)], own});
+        exchange.receive(peer, {incoming_[slot(chunk)][index_of(peer)], own});
       }
     }
   }
 
   void send_sum(std::size_t chunk, Exchange& exchange) {
     const Range mine = slice_of(chunk, c_.rank);
-    std::uint8_t* sum = sums_[chunk][index_of(c_.rank)];
-    work_.reduce(c_.desc.first, inputs_[chunk], mine.size(), c_.desc.second, sum);
+    // Straight into the output where that is the format: nobody else reads this slice of the input.
+    std::uint8_t* sum =
+        work_.landing(c_.desc.second, mine, sums_[slot(chunk)][index_of(c_.rank)]).data();
+    work_.reduce(c_.desc.first, inputs_[slot(chunk)], mine.size(), c_.desc.second, sum);
     for (int peer = 0; peer < c_.ranks; ++peer) {
       if (peer != c_.rank) {
         exchange.send(peer, {sum, packed_bytes(c_.desc.second, mine.size())});
         exchange.receive(peer, work_.landing(c_.desc.second, slice_of(chunk, peer),
-                                             sums_[chunk][index_of(peer)]));
+                                             sums_[slot(chunk)][index_of(peer)]));
       }
     }
   }
 
-  ScheduleContext& c_;
-  Work work_;
   std::vector<Messages> outgoing_;
   std::vector<Messages> incoming_;
   std::vector<Messages> sums_;
@@ -213,13 +231,13 @@ class TwoStepAllReduce : public Schedule {
 // the two groups exchange their packed sums; both add them in the order of the groups. 3. Inside
 // the group everybody gets every sum. Only step 2 crosses between the groups.
 
-class HierarchicalAllReduce : public Schedule {
+class HierarchicalAllReduce : public BufferedSchedule {
  public:
-  explicit HierarchicalAllReduce(ScheduleContext& context) : c_(context), work_(context) {
+  explicit HierarchicalAllReduce(ScheduleContext& context) : BufferedSchedule(context) {
     find_groups();
     const std::size_t slice = slice_of(0, 0).size();
     const std::size_t k = own_.size();
-    for (std::size_t chunk = 0; chunk < c_.desc.chunks; ++chunk) {
+    for (std::size_t i = 0; i < depth(); ++i) {
       outgoing_.emplace_back(k, packed_bytes(c_.desc.first, slice));
       incoming_.emplace_back(k, packed_bytes(c_.desc.first, slice));
       halves_.emplace_back(2, packed_bytes(c_.desc.first, slice));
@@ -244,7 +262,7 @@ class HierarchicalAllReduce : public Schedule {
     for (std::size_t i = 0; i < own_.size(); ++i) {
       const Range r = slice_of(chunk, i);
       const bool landed = i != index_ && work_.in_place(c_.desc.second);
-      work_.unpack(c_.desc.second, landed ? work_.out_at(r.begin) : sums_[chunk][i], r);
+      work_.unpack(c_.desc.second, landed ? work_.out_at(r.begin) : sums_[slot(chunk)][i], r);
     }
   }
 
@@ -283,40 +301,39 @@ class HierarchicalAllReduce : public Schedule {
   void send_slices(std::size_t chunk, Exchange& exchange) {
     const std::size_t bytes = packed_bytes(c_.desc.first, slice_of(chunk, index_).size());
     for (std::size_t i = 0; i < own_.size(); ++i) {
-      const auto packed = work_.pack(c_.desc.first, slice_of(chunk, i), outgoing_[chunk][i]);
+      const auto packed = work_.pack(c_.desc.first, slice_of(chunk, i), outgoing_[slot(chunk)][i]);
       if (i == index_) {
-        inputs_[chunk][i] = packed.data();
+        inputs_[slot(chunk)][i] = packed.data();
       } else {
         exchange.send(own_[i], packed);
-        exchange.receive(own_[i], {incoming_[chunk][i], bytes});
+        exchange.receive(own_[i], {incoming_[slot(chunk)][i], bytes});
       }
     }
   }
 
   void cross(std::size_t chunk, Exchange& exchange) {
     const std::size_t n = slice_of(chunk, index_).size();
-    std::uint8_t* mine = halves_[chunk][index_of(group_)];
-    work_.reduce(c_.desc.first, inputs_[chunk], n, c_.desc.first, mine);
+    std::uint8_t* mine = halves_[slot(chunk)][index_of(group_)];
+    work_.reduce(c_.desc.first, inputs_[slot(chunk)], n, c_.desc.first, mine);
     const std::size_t bytes = packed_bytes(c_.desc.first, n);
     exchange.send(other_[index_], {mine, bytes});
-    exchange.receive(other_[index_], {halves_[chunk][index_of(1 - group_)], bytes});
+    exchange.receive(other_[index_], {halves_[slot(chunk)][index_of(1 - group_)], bytes});
   }
 
   void send_sum(std::size_t chunk, Exchange& exchange) {
     const Range mine = slice_of(chunk, index_);
-    std::uint8_t* sum = sums_[chunk][index_];
-    work_.reduce(c_.desc.first, pointers(halves_[chunk], 2), mine.size(), c_.desc.second, sum);
+    std::uint8_t* sum = sums_[slot(chunk)][index_];
+    work_.reduce(c_.desc.first, pointers(halves_[slot(chunk)], 2), mine.size(), c_.desc.second,
+                 sum);
     for (std::size_t i = 0; i < own_.size(); ++i) {
       if (i != index_) {
         exchange.send(own_[i], {sum, packed_bytes(c_.desc.second, mine.size())});
         exchange.receive(own_[i],
-                         work_.landing(c_.desc.second, slice_of(chunk, i), sums_[chunk][i]));
+                         work_.landing(c_.desc.second, slice_of(chunk, i), sums_[slot(chunk)][i]));
       }
     }
   }
 
-  ScheduleContext& c_;
-  Work work_;
   int group_ = 0;
   std::size_t index_ = 0;
   std::vector<int> own_;
@@ -334,11 +351,11 @@ class HierarchicalAllReduce : public Schedule {
 // Slice s starts at rank s + 1 and collects a contribution at every hop until rank s holds the sum;
 // then the sums travel the ring as they are. With a quantised format every hop quantises again.
 
-class RingAllReduce : public Schedule {
+class RingAllReduce : public BufferedSchedule {
  public:
-  explicit RingAllReduce(ScheduleContext& context) : c_(context), work_(context) {
+  explicit RingAllReduce(ScheduleContext& context) : BufferedSchedule(context) {
     const std::size_t slice = slice_of(0, 0).size();
-    for (std::size_t chunk = 0; chunk < c_.desc.chunks; ++chunk) {
+    for (std::size_t i = 0; i < depth(); ++i) {
       own_.emplace_back(1, packed_bytes(c_.desc.first, slice));
       partial_.emplace_back(2, packed_bytes(c_.desc.first, slice));
       sums_.emplace_back(index_of(c_.ranks), packed_bytes(c_.desc.second, slice));
@@ -354,7 +371,7 @@ class RingAllReduce : public Schedule {
 
   void complete(std::size_t chunk) override {
     for (int rank = 0; rank < c_.ranks; ++rank) {
-      work_.unpack(c_.desc.second, sums_[chunk][index_of(rank)], slice_of(chunk, rank));
+      work_.unpack(c_.desc.second, sums_[slot(chunk)][index_of(rank)], slice_of(chunk, rank));
     }
   }
 
@@ -372,20 +389,20 @@ class RingAllReduce : public Schedule {
   void add_own(std::size_t chunk, int slice, const std::uint8_t* partial, const WireFormat& to,
                std::uint8_t* out) {
     const Range r = slice_of(chunk, slice);
-    const auto own = work_.pack(c_.desc.first, r, own_[chunk][0]);
+    const auto own = work_.pack(c_.desc.first, r, own_[slot(chunk)][0]);
     const std::uint8_t* const inputs[] = {partial, own.data()};
     work_.reduce(c_.desc.first, inputs, r.size(), to, out);
   }
 
   void collect(int hop, std::size_t chunk, Exchange& exchange) {
     // The message that leaves lies in one buffer while the next arrives in the other.
-    std::uint8_t* arriving = partial_[chunk][index_of(hop % 2)];
+    std::uint8_t* arriving = partial_[slot(chunk)][index_of(hop % 2)];
     const int slice = slice_at(hop + 1);
     std::span<const std::uint8_t> leaving;
     if (hop == 0) {
-      leaving = work_.pack(c_.desc.first, slice_of(chunk, slice), partial_[chunk][1]);
+      leaving = work_.pack(c_.desc.first, slice_of(chunk, slice), partial_[slot(chunk)][1]);
     } else {
-      std::uint8_t* before = partial_[chunk][index_of((hop + 1) % 2)];
+      std::uint8_t* before = partial_[slot(chunk)][index_of((hop + 1) % 2)];
       add_own(chunk, slice, before, c_.desc.first, before);
       leaving = {before, packed_bytes(c_.desc.first, slice_of(chunk, slice).size())};
     }
@@ -396,19 +413,17 @@ class RingAllReduce : public Schedule {
 
   void spread(int hop, std::size_t chunk, Exchange& exchange) {
     if (hop == 0) {
-      add_own(chunk, c_.rank, partial_[chunk][index_of((c_.ranks - 2) % 2)], c_.desc.second,
-              sums_[chunk][index_of(c_.rank)]);
+      add_own(chunk, c_.rank, partial_[slot(chunk)][index_of((c_.ranks - 2) % 2)], c_.desc.second,
+              sums_[slot(chunk)][index_of(c_.rank)]);
     }
     const int leaving = slice_at(hop);
     const int arriving = slice_at(hop + 1);
-    exchange.send(right(), {sums_[chunk][index_of(leaving)],
+    exchange.send(right(), {sums_[slot(chunk)][index_of(leaving)],
                             packed_bytes(c_.desc.second, slice_of(chunk, leaving).size())});
-    exchange.receive(left(), {sums_[chunk][index_of(arriving)],
+    exchange.receive(left(), {sums_[slot(chunk)][index_of(arriving)],
                               packed_bytes(c_.desc.second, slice_of(chunk, arriving).size())});
   }
 
-  ScheduleContext& c_;
-  Work work_;
   std::vector<Messages> own_;
   std::vector<Messages> partial_;
   std::vector<Messages> sums_;
@@ -418,11 +433,11 @@ class RingAllReduce : public Schedule {
 // --------------------------------------------------------------------------
 
 // Everything that is one exchange: slices of the vector, one a rank. Micro-chunks cut every slice.
-class OneStep : public Schedule {
+class OneStep : public BufferedSchedule {
  public:
-  explicit OneStep(ScheduleContext& context) : c_(context), work_(context) {
+  explicit OneStep(ScheduleContext& context) : BufferedSchedule(context) {
     const std::size_t bytes = packed_bytes(c_.desc.first, piece(0, 0).size());
-    for (std::size_t chunk = 0; chunk < c_.desc.chunks; ++chunk) {
+    for (std::size_t i = 0; i < depth(); ++i) {
       outgoing_.emplace_back(index_of(c_.ranks), bytes);
       incoming_.emplace_back(index_of(c_.ranks), bytes);
     }
@@ -439,8 +454,6 @@ class OneStep : public Schedule {
   }
   static Range shifted(Range r, std::size_t origin) { return {r.begin - origin, r.end - origin}; }
 
-  ScheduleContext& c_;
-  Work work_;
   std::vector<Messages> outgoing_;
   std::vector<Messages> incoming_;
 };
@@ -452,12 +465,12 @@ class AllGather : public OneStep {
 
   void produce(int, std::size_t chunk, Exchange& exchange) override {
     const Range mine = shifted(piece(chunk, c_.rank), slice(c_.rank).begin);
-    const auto packed = work_.pack(c_.desc.first, mine, outgoing_[chunk][0]);
+    const auto packed = work_.pack(c_.desc.first, mine, outgoing_[slot(chunk)][0]);
     for (int peer = 0; peer < c_.ranks; ++peer) {
       if (peer != c_.rank) {
         exchange.send(peer, packed);
         exchange.receive(peer, work_.landing(c_.desc.first, piece(chunk, peer),
-                                             incoming_[chunk][index_of(peer)]));
+                                             incoming_[slot(chunk)][index_of(peer)]));
       }
     }
   }
@@ -467,11 +480,11 @@ class AllGather : public OneStep {
       const Range r = piece(chunk, rank);
       if (rank == c_.rank) {
         const Range mine = shifted(r, slice(rank).begin);
-        work_.unpack(c_.desc.first,
-                     work_.in_place(c_.desc.first) ? work_.in_at(mine.begin) : outgoing_[chunk][0],
-                     r);
+        work_.unpack(
+            c_.desc.first,
+            work_.in_place(c_.desc.first) ? work_.in_at(mine.begin) : outgoing_[slot(chunk)][0], r);
       } else if (!work_.in_place(c_.desc.first)) {
-        work_.unpack(c_.desc.first, incoming_[chunk][index_of(rank)], r);
+        work_.unpack(c_.desc.first, incoming_[slot(chunk)][index_of(rank)], r);
       }
     }
   }
@@ -480,25 +493,25 @@ class AllGather : public OneStep {
 // Every rank's output is the sum of its slice of all inputs.
 class ReduceScatter : public OneStep {
  public:
-  explicit ReduceScatter(ScheduleContext& context) : OneStep(context), own_(context.desc.chunks) {}
+  explicit ReduceScatter(ScheduleContext& context) : OneStep(context), own_(depth()) {}
 
   void produce(int, std::size_t chunk, Exchange& exchange) override {
     const std::size_t bytes = packed_bytes(c_.desc.first, piece(chunk, c_.rank).size());
     for (int peer = 0; peer < c_.ranks; ++peer) {
       const auto packed =
-          work_.pack(c_.desc.first, piece(chunk, peer), outgoing_[chunk][index_of(peer)]);
+          work_.pack(c_.desc.first, piece(chunk, peer), outgoing_[slot(chunk)][index_of(peer)]);
       if (peer == c_.rank) {
-        own_[chunk] = packed.data();
+        own_[slot(chunk)] = packed.data();
       } else {
         exchange.send(peer, packed);
-        exchange.receive(peer, {incoming_[chunk][index_of(peer)], bytes});
+        exchange.receive(peer, {incoming_[slot(chunk)][index_of(peer)], bytes});
       }
     }
   }
 
   void complete(std::size_t chunk) override {
-    auto inputs = pointers(incoming_[chunk], index_of(c_.ranks));
-    inputs[index_of(c_.rank)] = own_[chunk];
+    auto inputs = pointers(incoming_[slot(chunk)], index_of(c_.ranks));
+    inputs[index_of(c_.rank)] = own_[slot(chunk)];
     work_.unpack_sum(c_.desc.first, inputs, shifted(piece(chunk, c_.rank), slice(c_.rank).begin));
   }
 
@@ -521,8 +534,9 @@ class AllToAll : public OneStep {
     for (int peer = 0; peer < c_.ranks; ++peer) {
       if (peer != c_.rank) {
         const Range r = to_peer(chunk, peer);
-        exchange.send(peer, work_.pack(c_.desc.first, r, outgoing_[chunk][index_of(peer)]));
-        exchange.receive(peer, work_.landing(c_.desc.first, r, incoming_[chunk][index_of(peer)]));
+        exchange.send(peer, work_.pack(c_.desc.first, r, outgoing_[slot(chunk)][index_of(peer)]));
+        exchange.receive(peer,
+                         work_.landing(c_.desc.first, r, incoming_[slot(chunk)][index_of(peer)]));
       }
     }
   }
@@ -534,7 +548,7 @@ class AllToAll : public OneStep {
         std::memcpy(work_.out_at(r.begin), work_.in_at(r.begin),
                     r.size() * value_bytes(c_.desc.type));
       } else if (!work_.in_place(c_.desc.first)) {
-        work_.unpack(c_.desc.first, incoming_[chunk][index_of(rank)], r);
+        work_.unpack(c_.desc.first, incoming_[slot(chunk)][index_of(rank)], r);
       }
     }
   }

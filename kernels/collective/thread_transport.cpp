@@ -18,14 +18,24 @@ void relax() {
 }
 
 // Messages from one rank to another, oldest first. The sender writes `posted`, the receiver
-// `taken`, each on its own cache line.
+// `taken`, each on its own cache line. Short messages lie in the box itself, so that the sender
+// need not wait for them to be read.
 struct Mailbox {
-  static constexpr std::size_t kSlots = 64;
-  std::span<const std::uint8_t> slots[kSlots];
-  alignas(64) std::atomic<std::uint64_t> posted{0};
+  static constexpr std::size_t kSlots = 32;
+  static constexpr std::size_t kShort = 1024;
+  struct alignas(64) Slot {
+    std::atomic<std::uint64_t> number{0};  // of the message, counted from 1
+    std::span<const std::uint8_t> bytes;
+    std::uint8_t room[kShort];
+  };
+  alignas(64) std::uint64_t posted = 0;  // the sender's count
   alignas(64) std::atomic<std::uint64_t> taken{0};
-  std::atomic<bool> copying{false};    // the receiver reads a sent buffer
+  alignas(64) std::uint64_t must_be_taken =
+      0;                               // the sender's: messages up to here lie in its buffers
+  std::uint64_t taken_seen = 0;        // the sender's last look at `taken`
+  std::atomic<bool> copying{false};    // the receiver reads a sender's buffer
   std::atomic<bool> retracted{false};  // the sender has failed: its buffers are gone
+  Slot slots[kSlots];
 };
 
 struct Group {
@@ -58,43 +68,70 @@ class ThreadTransport : public Transport {
   int ranks() const override { return group_->ranks; }
 
   void start(const Exchange& exchange) override {
-    pending_ = exchange;
-    deadline_ = Clock::now() + group_->timeout;
+    pending_ = &exchange;
+    deadline_ = Clock::time_point{};
     for (const Send& send : exchange.sends) {
       post(send);
     }
   }
 
   void finish() override {
-    for (const Receive& receive : pending_.receives) {
+    for (const Receive& receive : pending_->receives) {
       take(receive);
     }
-    for (const Send& send : pending_.sends) {
+    for (const Send& send : pending_->sends) {
       Mailbox& box = group_->box(rank_, send.peer);
-      const std::uint64_t posted = box.posted.load(std::memory_order_relaxed);
-      wait(send.peer, [&] { return box.taken.load(std::memory_order_acquire) == posted; });
+      wait_until_taken(send.peer, box, box.must_be_taken);
     }
-    pending_.clear();
   }
 
  private:
+  void wait_until_taken(int peer, Mailbox& box, std::uint64_t count) {
+    if (box.taken_seen < count) {
+      wait(peer, [&] {
+        box.taken_seen = box.taken.load(std::memory_order_acquire);
+        return box.taken_seen >= count;
+      });
+    }
+  }
+
   void post(const Send& send) {
     Mailbox& box = group_->box(rank_, send.peer);
-    const std::uint64_t posted = box.posted.load(std::memory_order_relaxed);
-    FT_KERNEL_CHECK(posted - box.taken.load(std::memory_order_acquire) < Mailbox::kSlots);
-    box.slots[posted % Mailbox::kSlots] = send.bytes;
-    box.posted.store(posted + 1, std::memory_order_release);
+    const std::uint64_t posted = box.posted;
+    if (posted >= Mailbox::kSlots) {
+      wait_until_taken(send.peer, box, posted - Mailbox::kSlots + 1);
+    }
+    Mailbox::Slot& slot = box.slots[posted % Mailbox::kSlots];
+    slot.bytes = send.bytes;
+    if (send.bytes.size() <= Mailbox::kShort) {
+      std::memcpy(slot.room, send.bytes.data(), send.bytes.size());
+      slot.bytes = {slot.room, send.bytes.size()};
+    } else {
+      box.must_be_taken = posted + 1;
+    }
+    box.posted = posted + 1;
+    slot.number.store(posted + 1, std::memory_order_release);
   }
 
   void take(const Receive& receive) {
     Mailbox& box = group_->box(receive.peer, rank_);
     const std::uint64_t taken = box.taken.load(std::memory_order_relaxed);
-    wait(receive.peer, [&] { return box.posted.load(std::memory_order_acquire) > taken; });
-    const std::span<const std::uint8_t> sent = box.slots[taken % Mailbox::kSlots];
+    const Mailbox::Slot& slot = box.slots[taken % Mailbox::kSlots];
+    wait(receive.peer, [&] { return slot.number.load(std::memory_order_acquire) == taken + 1; });
+    const std::span<const std::uint8_t> sent = slot.bytes;
     if (sent.size() != receive.bytes.size()) {
       fail(fmt::format("rank {} expected {} bytes from rank {} and got {}", rank_,
                        receive.bytes.size(), receive.peer, sent.size()));
     }
+    if (sent.size() <= Mailbox::kShort) {
+      std::memcpy(receive.bytes.data(), sent.data(), sent.size());
+    } else {
+      copy_from_peer(receive, box, sent);
+    }
+    box.taken.store(taken + 1, std::memory_order_release);
+  }
+
+  void copy_from_peer(const Receive& receive, Mailbox& box, std::span<const std::uint8_t> sent) {
     box.copying = true;
     if (box.retracted) {
       box.copying = false;
@@ -102,7 +139,6 @@ class ThreadTransport : public Transport {
     }
     std::memcpy(receive.bytes.data(), sent.data(), sent.size());
     box.copying = false;
-    box.taken.store(taken + 1, std::memory_order_release);
   }
 
   // Spins for a few microseconds, then lets others have the core.
@@ -114,6 +150,9 @@ class ThreadTransport : public Transport {
         return;
       }
       relax();
+    }
+    if (deadline_ == Clock::time_point{}) {  // reading the clock costs more than a short message
+      deadline_ = Clock::now() + group_->timeout;
     }
     while (!ready()) {
       if (group_->broken.load()) {
@@ -144,7 +183,7 @@ class ThreadTransport : public Transport {
 
   std::shared_ptr<Group> group_;
   int rank_;
-  Exchange pending_;
+  const Exchange* pending_ = nullptr;
   Clock::time_point deadline_;
 };
 

@@ -49,9 +49,9 @@ struct Exchange {
   }
 };
 
-// One rank's end. Used by one thread. Contract: buffers of an exchange stay valid and sent bytes
-// unchanged from start() until finish() returns. After a TransportError the group is broken: every
-// rank gets an error, at the latest when its time-out ends, and nothing can be sent any more.
+// One rank's end. Used by one thread. Contract: an exchange and its buffers stay valid and sent
+// bytes unchanged from start() until finish() returns. After a TransportError the group is broken:
+// every rank gets an error, at the latest when its time-out ends, and nothing can be sent any more.
 class Transport {
  public:
   virtual ~Transport() = default;

@@ -280,7 +280,8 @@ inline void scale_float_rows(const FloatTask& task, const float* sums, std::int6
   const __m512 left = _mm512_loadu_ps(scales);
   const __m512 right = _mm512_loadu_ps(scales + task.scale_stride);
   for (int row = 0; row < task.rows; ++row) {
-    const __m512 token = _mm512_set1_ps(task.a_scales[row * task.a_scale_stride + group]);
+    const __m512 token = _mm512_set1_ps(
+        task.a_scales == nullptr ? 1.0F : task.a_scales[row * task.a_scale_stride + group]);
     float* const c = task.c + row * kBlockChannels;
     const float* const dot = sums + row * kBlockChannels;
     _mm512_storeu_ps(

@@ -182,7 +182,7 @@ void float_rows(const FloatTask& task, int row, int block) {
         task.scales == nullptr ? kOnes : task.scales + block * task.scale_stride + g * 16;
     for (int r = 0; r < Rows; ++r) {
       const float a_scale =
-          task.scales == nullptr ? 1.0F : task.a_scales[(row + r) * task.a_scale_stride + g];
+          task.a_scales == nullptr ? 1.0F : task.a_scales[(row + r) * task.a_scale_stride + g];
       add_float_group(c + r * kBlockChannels, acc[r].lo, scales, a_scale);
       add_float_group(c + r * kBlockChannels + 8, acc[r].hi, scales + 8, a_scale);
     }

@@ -89,6 +89,11 @@ inline void add_nibble_tile(const std::int8_t* a, std::int64_t stride, const std
   }
 }
 
+// Modulo 2^32, like the vector sums: only the final difference must fit 32 bits.
+inline std::int32_t times(std::uint32_t offset, std::int32_t a_sum) {
+  return static_cast<std::int32_t>(offset * static_cast<std::uint32_t>(a_sum));
+}
+
 // The dot product of one row, from its chains.
 template <int Rows>
 inline __m512i total(const Sums<Rows>& sums, int r, bool nibbles, std::int32_t a_sum) {
@@ -99,10 +104,10 @@ inline __m512i total(const Sums<Rows>& sums, int r, bool nibbles, std::int32_t a
     high = _mm512_add_epi32(high, sums.high[r][way]);
   }
   if (!nibbles) {
-    return _mm512_sub_epi32(low, _mm512_set1_epi32(128 * a_sum));
+    return _mm512_sub_epi32(low, _mm512_set1_epi32(times(128, a_sum)));
   }
   low = _mm512_add_epi32(low, _mm512_srai_epi32(high, 4));
-  return _mm512_sub_epi32(low, _mm512_set1_epi32(8 * a_sum));
+  return _mm512_sub_epi32(low, _mm512_set1_epi32(times(8, a_sum)));
 }
 
 template <int Rows, bool Nibbles, Accumulate Mode>
@@ -214,7 +219,9 @@ void float_rows(const FloatTask& task, int row, int block) {
       } else {
         const __m512 s =
             _mm512_mul_ps(_mm512_loadu_ps(task.scales + block * task.scale_stride + g * 16),
-                          _mm512_set1_ps(task.a_scales[(row + r) * task.a_scale_stride + g]));
+                          _mm512_set1_ps(task.a_scales == nullptr
+                                             ? 1.0F
+                                             : task.a_scales[(row + r) * task.a_scale_stride + g]));
         c[r] = _mm512_fmadd_ps(acc[r], s, c[r]);
       }
     }
@@ -275,7 +282,47 @@ inline __m512 scaled(__m256i words, __m512 scale) {
   return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(words)), scale);
 }
 
+// Up to 5 bits without scales: the bf16 of each of 32 possible values from a table.
+void look_up_integers(const ExpandTask& task) {
+  alignas(64) std::uint16_t table[32];
+  for (int u = 0; u < 32; ++u) {
+    const auto w = static_cast<float>(u % (1 << task.bits) - (1 << (task.bits - 1)));
+    std::uint32_t pattern;
+    __builtin_memcpy(&pattern, &w, 4);
+    table[u] = static_cast<std::uint16_t>(pattern >> 16);  // exact: at most 5 significant bits
+  }
+  const __m512i values = load(table);
+  int width[2];
+  plane_widths(task.bits, width);
+  auto* out = static_cast<std::uint16_t*>(task.out);
+  for (std::int64_t tile = 0; tile < task.tiles; ++tile) {
+    const std::uint8_t* const packed = task.packed + tile * 64 * task.bits;
+    _mm_prefetch(reinterpret_cast<const char*>(packed) + kPrefetch, _MM_HINT_T0);
+    if (task.bits == 4) {  // a table of period 16 needs no mask
+#pragma GCC unroll 4
+      for (int q = 0; q < 4; ++q) {
+        const __m512i word = load(packed + q * 64);
+        _mm512_storeu_si512(out + q * 32, _mm512_permutexvar_epi16(word, values));
+        _mm512_storeu_si512(out + (q + 4) * 32,
+                            _mm512_permutexvar_epi16(_mm512_srli_epi16(word, 4), values));
+        _mm512_storeu_si512(out + (q + 8) * 32,
+                            _mm512_permutexvar_epi16(_mm512_srli_epi16(word, 8), values));
+        _mm512_storeu_si512(out + (q + 12) * 32,
+                            _mm512_permutexvar_epi16(_mm512_srli_epi16(word, 12), values));
+      }
+      out += 512;
+      continue;
+    }
+    for (int row = 0; row < 16; ++row, out += 32) {
+      _mm512_storeu_si512(out, _mm512_permutexvar_epi16(gather_planes(packed, width, row), values));
+    }
+  }
+}
+
 void expand_integers(const ExpandTask& task) {
+  if (task.scales == nullptr && task.bits <= 5) {
+    return look_up_integers(task);
+  }
   // Lane 2c and 2c+1 belong to channel c.
   const __m512i first = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
   const __m512i second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
@@ -284,7 +331,9 @@ void expand_integers(const ExpandTask& task) {
   plane_widths(task.bits, width);
   auto* out = static_cast<std::uint16_t*>(task.out);
   for (std::int64_t tile = 0; tile < task.tiles; ++tile) {
-    const __m512 scales = _mm512_loadu_ps(task.scales + tile / task.group_tiles * 16);
+    const __m512 scales = task.scales == nullptr
+                              ? _mm512_set1_ps(1.0F)
+                              : _mm512_loadu_ps(task.scales + tile / task.group_tiles * 16);
     const __m512 low_scale = _mm512_permutexvar_ps(first, scales);
     const __m512 high_scale = _mm512_permutexvar_ps(second, scales);
     const std::uint8_t* const packed = task.packed + tile * 64 * task.bits;

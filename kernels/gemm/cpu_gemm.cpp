@@ -64,8 +64,9 @@ const CpuKernels& kernels_of(CpuIsa isa) {
 std::string to_string(CpuIsa isa) { return kernels_of(isa).name; }
 
 std::string to_string(const CpuGemmConfig& config) {
-  return fmt::format("cpu {} threads={} rows_per_pass={} expand_once={}", to_string(config.isa),
-                     config.threads, config.rows_per_pass, config.expand_once);
+  return fmt::format("cpu {} threads={} rows_per_pass={} expand_once={} fold_scales={}",
+                     to_string(config.isa), config.threads, config.rows_per_pass,
+                     config.expand_once, config.fold_scales);
 }
 
 CpuGemmConfig choose_cpu_gemm_config(const GemmDescriptor& descriptor, const CpuFeatures& features,
@@ -92,6 +93,7 @@ CpuGemmConfig choose_cpu_gemm_config(const GemmDescriptor& descriptor, const Cpu
                            (descriptor.format.integer_math() && descriptor.format.weight_bits == 8);
   config.expand_once = !whole_bytes && (!descriptor.format.integer_math() ||
                                         descriptor.m >= kernels_of(config.isa).expand_from_rows);
+  config.fold_scales = descriptor.m > kBlockRows;
   return config;
 }
 
@@ -239,6 +241,9 @@ void CpuGemm::run_panel(const Job& job, Scratch& scratch, std::int64_t panel,
       task.bits = format.weight_bits;
       task.scales =
           weights.scales.as<float>() + (2 * panel + half) * weights.groups() * kTileChannels;
+      if (!job.config.fold_scales) {
+        task.scales = nullptr;
+      }
       task.group_tiles = weights.group_tiles;
       task.out = expanded + half * weights.k_tiles * kTileBytes;
       if (format.integer_math()) {
@@ -369,6 +374,10 @@ void CpuGemm::run_float_block(const Job& job, const std::uint8_t* expanded, std:
     task.scale_stride = weights.groups() * kTileChannels;
     task.a_scales = job.activations.scales + row * weights.groups();
     task.a_scale_stride = weights.groups();
+  } else if (format.weights == WeightFormat::integer && !job.config.fold_scales) {
+    task.group_tiles = weights.group_tiles;
+    task.scales = weights.scales.as<float>() + scale_at;
+    task.scale_stride = weights.groups() * kTileChannels;
   }
   job.kernels.float_block(task);
 

@@ -20,8 +20,12 @@ struct CpuGemmConfig {
   CpuIsa isa = CpuIsa::scalar;
   int threads = 1;
   std::int64_t rows_per_pass = 0;  // tokens that share one pass over the weights
-  bool expand_once =
-      false;  // weights become bytes or bf16 in scratch, once a pass, not in the kernel
+  // Weights become bytes or bf16 in scratch memory, once a pass, instead of inside the kernel.
+  bool expand_once = false;
+  // Integer weights of 16-bit activations become bf16 with their scale folded in (one rounding
+  // more, no work per group), or without it (cheaper to expand: pays when few tokens share the
+  // expansion).
+  bool fold_scales = true;
 };
 
 // Instruction sets that this processor runs, best first; asks for AMX permission when AMX is there.

@@ -57,7 +57,7 @@ struct FloatTask {
   // When set: c = fma(dot_g, scales[g] * a_scales[row][g], c); when null: c = dot.
   const float* scales = nullptr;
   std::int64_t scale_stride = 0;
-  const float* a_scales = nullptr;
+  const float* a_scales = nullptr;  // null: ones
   std::int64_t a_scale_stride = 0;
   float* c = nullptr;  // [rows][32], overwritten
 };
@@ -66,8 +66,9 @@ struct FloatTask {
 struct ExpandTask {
   const std::uint8_t* packed = nullptr;
   std::int64_t tiles = 0;
-  int bits = 0;                   // of integer weights
-  const float* scales = nullptr;  // [group][16], folded into the weights
+  int bits = 0;  // of integer weights
+  const float* scales =
+      nullptr;  // [group][16], folded into the weights; null: integers as they are
   std::int64_t group_tiles = 0;
   void* out = nullptr;
 };

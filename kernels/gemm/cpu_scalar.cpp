@@ -99,7 +99,9 @@ void float_block(const FloatTask& task) {
                   ? sum + dot
                   : std::fma(dot,
                              task.scales[block * task.scale_stride + g * kTileChannels + lane] *
-                                 task.a_scales[row * task.a_scale_stride + g],
+                                 (task.a_scales == nullptr
+                                      ? 1.0F
+                                      : task.a_scales[row * task.a_scale_stride + g]),
                              sum);
       }
       task.c[row * kBlockChannels + channel] = sum;
@@ -120,7 +122,8 @@ void expand_nibbles(const ExpandTask& task, bool shifted) {
 void expand_integers(const ExpandTask& task) {
   auto* const out = static_cast<std::uint16_t*>(task.out);
   for (std::int64_t tile = 0; tile < task.tiles; ++tile) {
-    const float* const scales = task.scales + tile / task.group_tiles * kTileChannels;
+    const float* const scales =
+        task.scales == nullptr ? nullptr : task.scales + tile / task.group_tiles * kTileChannels;
     for (int i = 0; i < 512; ++i) {
       const int pair = i / 32, lane = i % 32;
       const auto* words =
@@ -136,7 +139,7 @@ void expand_integers(const ExpandTask& task) {
         shift += width;
       }
       const auto w = static_cast<float>(value - (1 << (task.bits - 1)));
-      out[tile * 512 + i] = to_bf16(w * scales[lane / 2]).bits;
+      out[tile * 512 + i] = to_bf16(scales == nullptr ? w : w * scales[lane / 2]).bits;
     }
   }
 }

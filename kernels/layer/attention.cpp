@@ -89,6 +89,16 @@ class LeftOperand {
       memory_.as<float>()[row * k_ + i] = value;
     }
   }
+  // Columns [i, i + 32) of a row as products; i is a multiple of 32.
+  void set_products(int row, std::int64_t i, const float* a, const float* b, const VectorOps& ops) {
+    if (tiles_) {
+      ops.multiply_narrow(
+          a, b, 32,
+          memory_.as<std::uint16_t>() + row / 16 * 16 * k_ + i / 32 * 512 + row % 16 * 32);
+    } else {
+      ops.multiply(a, b, 1.0F, 32, memory_.as<float>() + row * k_ + i);
+    }
+  }
   const void* data() const { return memory_.as(); }
   std::int64_t stride() const { return tiles_ ? 16 * k_ * 2 : k_ * 4; }
 
@@ -169,11 +179,8 @@ class QueryBlock {
       multiply.b = tiles_.keys.data() + (key + j) / 16 * multiply.b_stride;
       kernels_.float_block(multiply);
       for (int row = 0; row < rows_; ++row) {
-        for (int c = 0; c < kBlockChannels; ++c) {
-          const auto at = static_cast<std::size_t>(key + j + c);
-          scores_[row][j + c] =
-              product_[row * kBlockChannels + c] * (tiles_.key_scales[at] * shape_.scale);
-        }
+        ops_.multiply(product_ + row * kBlockChannels, tiles_.key_scales.data() + key + j,
+                      shape_.scale, kBlockChannels, scores_[row] + j);
       }
     }
     for (int row = 0; row < rows_; ++row) {
@@ -202,9 +209,8 @@ class QueryBlock {
       }
       state = {largest, state.sum * keep + sum};
       keep_[row] = keep;
-      for (std::int64_t j = 0; j < kKeyBlock; ++j) {
-        weights_.set(row, j,
-                     scores_[row][j] * tiles_.value_scales[static_cast<std::size_t>(key + j)]);
+      for (std::int64_t j = 0; j < kKeyBlock; j += 32) {
+        weights_.set_products(row, j, scores_[row] + j, tiles_.value_scales.data() + key + j, ops_);
       }
     }
   }

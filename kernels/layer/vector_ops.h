@@ -46,6 +46,10 @@ struct VectorOps {
   // x[i] = exp(x[i] - max) in place; returns the sum. -inf gives 0.
   float (*exponentials)(float* x, std::int64_t count, float max);
   float (*maximum)(const float* x, std::int64_t count);
+  // out = a * b * factor
+  void (*multiply)(const float* a, const float* b, float factor, std::int64_t count, float* out);
+  // out = a * b, rounded to bf16
+  void (*multiply_narrow)(const float* a, const float* b, std::int64_t count, std::uint16_t* out);
 };
 
 const VectorOps& vector_ops_base();

@@ -148,7 +148,7 @@ CostModel::CostModel(Profile profile) : impl_(std::make_unique<Impl>(std::move(p
                              std::pair(kernel_grid(p, name, table), table.provenance));
     }
   }
-  impl_->quantise_included = p.value_or("gemm.quantise_included", 0) > 0;
+  impl_->quantise_included = p.value_or("elementwise.quantise_in_gemm", 0) > 0;
   impl_->prefill = prefill_line(p);
   impl_->decode = decode_line(p);
   impl_->elementwise = elementwise_line(p);

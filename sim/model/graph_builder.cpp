@@ -242,7 +242,8 @@ void GraphBuilder::append_qkv(std::vector<Operator>& out, std::int64_t tokens,
   const std::int64_t rotated = tokens * (q_width() + kv_width()) * kHalf;
   const Format input = activations_for(layer.qkv);
   append_quantise(out, tokens, model_.hidden, input);
-  out.push_back(gemm("qkv_proj", {tokens, qkv_width(), model_.hidden, layer.qkv, input, kBf16, static_scales()}));
+  out.push_back(gemm(
+      "qkv_proj", {tokens, qkv_width(), model_.hidden, layer.qkv, input, kBf16, static_scales()}));
   if (model_.qk_norm) {
     out.push_back(elementwise("qk_norm", rotated + 2 * head_row, rotated));
   }
@@ -279,7 +280,8 @@ void GraphBuilder::append_output(std::vector<Operator>& out, std::int64_t tokens
   const std::int64_t hidden = model_.hidden;
   const Format input = activations_for(layer.o);
   append_quantise(out, tokens, q_width(), input);
-  out.push_back(gemm("o_proj", {tokens, hidden, q_width(), layer.o, input, kBf16, static_scales()}));
+  out.push_back(
+      gemm("o_proj", {tokens, hidden, q_width(), layer.o, input, kBf16, static_scales()}));
   append_all_reduce(out, parallel_.tensor, tokens * hidden, precision_.all_reduce);
   if (model_.post_norms) {
     out.push_back(norm("post_attn_norm", tokens, hidden));
@@ -298,7 +300,8 @@ void GraphBuilder::append_mlp(std::vector<Operator>& out, std::int64_t tokens,
                             tokens * up_width() * kHalf, tokens * intermediate() * kHalf));
   const Format down_input = activations_for(layer.down);
   append_quantise(out, tokens, intermediate(), down_input);
-  out.push_back(gemm("down_proj", {tokens, hidden, intermediate(), layer.down, down_input, kBf16, static_scales()}));
+  out.push_back(gemm("down_proj", {tokens, hidden, intermediate(), layer.down, down_input, kBf16,
+                                   static_scales()}));
   append_all_reduce(out, parallel_.tensor, tokens * hidden, precision_.all_reduce);
   if (model_.post_norms) {
     out.push_back(norm("post_mlp_norm", tokens, hidden));
@@ -320,8 +323,9 @@ Segment GraphBuilder::build_head(const BatchShape& batch) const {
   out.push_back(elementwise("select_rows", rows * (row + kIndex), rows * row, DependsOn::rows));
   const Format input = activations_for(lm_head_);
   append_quantise(out, rows, model_.hidden, input, DependsOn::rows);
-  out.push_back(
-      gemm("lm_head", {rows, vocab(), model_.hidden, lm_head_, input, kBf16, static_scales()}, DependsOn::rows));
+  out.push_back(gemm("lm_head",
+                     {rows, vocab(), model_.hidden, lm_head_, input, kBf16, static_scales()},
+                     DependsOn::rows));
   if (parallel_.tensor > 1) {
     out.push_back(collective(CollectiveKind::all_gather, rows * vocab() * parallel_.tensor, kBf16,
                              DependsOn::rows));

@@ -8,8 +8,8 @@
 //
 // One operator per kernel that vLLM launches. What it fuses is one operator here: residual add and
 // norm, rotary embedding of Q and K, SiLU and multiply. An activation is quantised by an operator
-// of its own before each GEMM whose weights are quantised, unless the checkpoint holds static scales; a
-// GEMM with 16-bit weights runs in 16 bits.
+// of its own before each GEMM whose weights are quantised, unless the checkpoint holds static
+// scales; a GEMM with 16-bit weights runs in 16 bits.
 //
 //   embedding        embed_tokens, [all_reduce], input_layernorm   (later stages: input_layernorm)
 //   layers I-J       [quantise], qkv_proj, [qk_norm], rope, kv_cache_write, [attn_prefill],

@@ -106,10 +106,10 @@ Profile with_host_times(Profile profile, const EngineSpec& engine) {
 }
 
 Simulation::Simulation(ScenarioSpec scenario, Topology topology, Profile profile, Workload workload)
-    : Simulation(scenario, std::move(topology),
-                 std::make_shared<const CostModel>(
-                     with_host_times(std::move(profile), scenario.engine)),
-                 std::move(workload)) {}
+    : Simulation(
+          scenario, std::move(topology),
+          std::make_shared<const CostModel>(with_host_times(std::move(profile), scenario.engine)),
+          std::move(workload)) {}
 
 Simulation::Simulation(ScenarioSpec scenario, Topology topology,
                        std::shared_ptr<const CostModel> cost, Workload workload)

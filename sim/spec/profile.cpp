@@ -23,7 +23,7 @@ constexpr std::array kKeys{
     ProfileKey{"gemm.*.sd_shape", Unit::number, "spread (log) of one (n, k) shape"},
     ProfileKey{"gemm.*.sd_distance", Unit::number,
                "spread (log) per doubling of distance to the nearest sample"},
-    ProfileKey{"gemm.quantise_included", Unit::number,
+    ProfileKey{"elementwise.quantise_in_gemm", Unit::number,
                "1: GEMM samples contain the quantisation of their activations"},
     ProfileKey{"attention.prefill.efficiency", Unit::fraction, "share of peak bf16 in prefill"},
     ProfileKey{"attention.prefill.t0", Unit::time, "fixed time of one prefill attention call"},

@@ -51,6 +51,7 @@ void run_everywhere(const GemmDescriptor& descriptor, const PackedWeights& weigh
           descriptor.format.integer_math() && descriptor.format.weight_bits == 4;
       config.isa = isa;
       config.expand_once = may_choose ? expand : config.expand_once;
+      config.fold_scales = expand;
       config.rows_per_pass = expand ? kBlockRows : 1 << 20;
       CpuGemm gemm(expand ? two : one);
       std::vector<float> out(count + 2 * kGuard, poison);

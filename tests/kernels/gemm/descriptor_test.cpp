@@ -50,7 +50,8 @@ TEST(CpuGemmConfig, Is_chosen_from_the_features_alone) {
   EXPECT_EQ(choose_cpu_gemm_config(descriptor, avx2, 1).isa, CpuIsa::avx2);
   const CpuGemmConfig vnni = choose_cpu_gemm_config(descriptor, without_amx(), 3);
   // 1 MiB / 4096 B = 256 tokens a pass.
-  EXPECT_EQ(to_string(vnni), "cpu avx512_vnni threads=3 rows_per_pass=256 expand_once=false");
+  EXPECT_EQ(to_string(vnni),
+            "cpu avx512_vnni threads=3 rows_per_pass=256 expand_once=false fold_scales=true");
 }
 
 TEST(CpuGemmConfig, Few_tokens_use_the_vector_unit_and_many_expand_weights_once) {

@@ -58,6 +58,8 @@ TEST(VectorOps, All_instruction_sets_give_the_same_bits) {
       ops.accumulate(wide.data() + count, 0.7F, 0.3F, floats.data(), count);
       std::vector<std::int8_t> bytes(static_cast<std::size_t>(count));
       ops.quantize_int8(x.data(), count, sums[3] / 127, bytes.data());
+      ops.multiply_narrow(floats.data(), floats.data(), count, out.data() + 5 * count);
+      ops.multiply(floats.data(), floats.data(), 0.3F, count, wide.data());
       std::vector<std::uint8_t> all;
       const auto append = [&](const void* data, std::size_t size) {
         const auto* const at = static_cast<const std::uint8_t*>(data);

@@ -1,0 +1,95 @@
+#include "kernels/collective/timing.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <memory>
+
+#include "kernels/base/aligned_buffer.h"
+#include "kernels/base/float_types.h"
+
+namespace foretoken::kernels {
+namespace {
+
+using Bytes = AlignedBuffer<std::uint8_t>;
+
+// Values in (-1, 1) that differ from rank to rank.
+Bytes input_for(const CollectiveDesc& desc, int rank) {
+  Bytes in(desc.values * value_bytes(desc.type));
+  std::uint32_t state = static_cast<std::uint32_t>(rank) * 2654435761U + 1;
+  for (std::size_t i = 0; i < desc.values; ++i) {
+    state = state * 1664525U + 1013904223U;
+    const float x = static_cast<float>(static_cast<std::int32_t>(state)) * 0x1p-31F;
+    if (desc.type == ValueType::fp32) {
+      std::memcpy(&in[4 * i], &x, 4);
+    } else {
+      const std::uint16_t bits = desc.type == ValueType::bf16 ? to_bf16(x).bits : to_fp16(x).bits;
+      std::memcpy(&in[2 * i], &bits, 2);
+    }
+  }
+  return in;
+}
+
+struct Candidate {
+  Candidate(Transport& transport, const CollectiveDesc& desc)
+      : collective(transport, desc),
+        in(input_for(desc, transport.rank())),
+        out(desc.values * value_bytes(desc.type)) {}
+
+  double run(Transport& transport, int runs) {
+    barrier(transport);
+    const auto begin = std::chrono::steady_clock::now();
+    for (int i = 0; i < runs; ++i) {
+      collective.run(in.data(), out.data());
+    }
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+    return took.count() / runs;
+  }
+
+  Collective collective;
+  Bytes in;
+  Bytes out;
+  std::vector<double> rounds;
+};
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+}  // namespace
+
+void barrier(Transport& transport) {
+  const std::uint8_t token = 1;
+  std::vector<std::uint8_t> tokens(static_cast<std::size_t>(transport.ranks()));
+  Exchange exchange;
+  for (int peer = 0; peer < transport.ranks(); ++peer) {
+    if (peer != transport.rank()) {
+      exchange.send(peer, {&token, 1});
+      exchange.receive(peer, {&tokens[static_cast<std::size_t>(peer)], 1});
+    }
+  }
+  transport.exchange(exchange);
+}
+
+std::vector<CollectiveTime> time_collectives(Transport& transport,
+                                             const std::vector<CollectiveDesc>& descs, int rounds,
+                                             int runs_a_round) {
+  std::vector<std::unique_ptr<Candidate>> candidates;
+  for (const CollectiveDesc& desc : descs) {
+    candidates.push_back(std::make_unique<Candidate>(transport, desc));
+    candidates.back()->run(transport, 1);  // touches every page
+  }
+  for (int round = 0; round < rounds; ++round) {
+    for (auto& c : candidates) {
+      c->rounds.push_back(c->run(transport, runs_a_round));
+    }
+  }
+  std::vector<CollectiveTime> times;
+  for (auto& c : candidates) {
+    times.push_back({median(c->rounds), c->collective.wire_bytes()});
+  }
+  return times;
+}
+
+}  // namespace foretoken::kernels
