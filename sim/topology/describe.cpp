@@ -205,7 +205,7 @@ void Description::add_node(int node) {
 
 void Description::add_tree(int vertex, const LinkSpec* up, int depth, std::set<int>& shown) {
   shown.insert(vertex);
-  std::string line(2 * depth, ' ');
+  std::string line(2 * static_cast<std::size_t>(depth), ' ');
   line += id(vertex);
   if (up != nullptr) {
     line += fmt::format("  {} ({})", parameters(*up), name(up->link_class));

@@ -134,7 +134,11 @@ class Search {
   struct Cost {
     std::int64_t latency;
     int hops;
-    auto operator<=>(const Cost&) const = default;
+    bool operator==(const Cost&) const = default;
+    bool operator<(const Cost& o) const {
+      return latency != o.latency ? latency < o.latency : hops < o.hops;
+    }
+    bool operator>(const Cost& o) const { return o < *this; }
   };
   struct Predecessor {
     std::uint32_t vertex;
