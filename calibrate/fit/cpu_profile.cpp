@@ -233,10 +233,10 @@ CpuProfile make_cpu_profile(const CpuMeasurements& measured, const PairLink& lin
 }
 
 std::string describe(const std::vector<FamilyReport>& families) {
-  std::string text = fmt::format("{:<20}{:>8}{:>14}{:>8}{:>16}{:>12}\n", "family", "samples",
+  std::string text = fmt::format("{:<20}{:>8}{:>14}{:>8}{:>18}{:>12}\n", "family", "samples",
                                  "held-out mean", "p90", "in 90 % interval", "half-width");
   for (const FamilyReport& row : families) {
-    text += fmt::format("{:<20}{:>8}{:>12.1f} %{:>6.1f} %{:>14.0f} %{:>10.1f} %\n", row.family,
+    text += fmt::format("{:<20}{:>8}{:>12.1f} %{:>6.1f} %{:>16.0f} %{:>10.1f} %\n", row.family,
                         row.samples, 100 * row.held_out.mean, 100 * row.held_out.p90,
                         100 * row.held_out.coverage, 100 * row.held_out.half_width);
   }
