@@ -31,7 +31,7 @@ constexpr double to_seconds(Time t) { return static_cast<double>(t.count()) / kP
 constexpr double to_millis(Time t) { return static_cast<double>(t.count()) / 1e9; }
 constexpr double to_micros(Time t) { return static_cast<double>(t.count()) / 1e6; }
 
-// A number of bytes; may be a mean, hence the floating form of packed formats lives elsewhere.
+// A whole number of bytes; packed formats take fractions per value (Format::bytes_per_value).
 struct Bytes {
   std::int64_t count = 0;
   constexpr auto operator<=>(const Bytes&) const = default;
