@@ -8,7 +8,7 @@
 #include "calibrate/import/table.h"
 #include "sim/core/error.h"
 
-namespace foretoken::import {
+namespace foretoken::importer {
 namespace {
 
 constexpr double kMicro = 1e-6;
@@ -138,4 +138,4 @@ std::vector<AllReduceMeasurement> read_collective_table(const std::string& path)
   return rows;
 }
 
-}  // namespace foretoken::import
+}  // namespace foretoken::importer

@@ -8,7 +8,7 @@
 #include "sim/model/operator.h"
 #include "sim/spec/profile.h"
 
-namespace foretoken::import {
+namespace foretoken::importer {
 
 // dtype,m,n,k,latency_us -> samples by profile name: bfloat16 "gemm.bf16", fp8 "gemm.fp8",
 // fp8_block "gemm.fp8/g128", nvfp4 "gemm.fp4/g16", int8_wo "gemm.w8a16", int4_wo "gemm.w4a16", sq
@@ -43,4 +43,4 @@ struct AllReduceMeasurement {
 // known trap.
 std::vector<AllReduceMeasurement> read_collective_table(const std::string& path);
 
-}  // namespace foretoken::import
+}  // namespace foretoken::importer

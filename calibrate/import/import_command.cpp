@@ -76,7 +76,7 @@ void add_import(CLI::App& app, std::function<int()>& action) {
       ->add_option("--socket-link", options->socket_link,
                    "Bandwidth between two sockets, which the matrix does not say")
       ->capture_default_str();
-  import::add_table_imports(*command, action);
+  importer::add_table_imports(*command, action);
   matrix->callback([options, &action] { action = [options] { return run_matrix(*options); }; });
 }
 

@@ -14,7 +14,7 @@
 
 #include "sim/core/error.h"
 
-namespace foretoken::import {
+namespace foretoken::importer {
 namespace {
 
 struct Type {
@@ -199,4 +199,4 @@ std::map<std::string, SampleTable> read_nccl_tests(const std::string& path,
   return Reader(path, operation).read();
 }
 
-}  // namespace foretoken::import
+}  // namespace foretoken::importer

@@ -6,7 +6,7 @@
 
 #include "sim/spec/profile.h"
 
-namespace foretoken::import {
+namespace foretoken::importer {
 
 // Samples by profile name: `operation` ("all_reduce", "all_gather", ...) and the type's format,
 // shape ranks and bytes of the full vector, out-of-place times. nccl-tests does not print which
@@ -18,4 +18,4 @@ namespace foretoken::import {
 std::map<std::string, SampleTable> read_nccl_tests(const std::string& path,
                                                    const std::string& operation);
 
-}  // namespace foretoken::import
+}  // namespace foretoken::importer

@@ -10,7 +10,7 @@
 
 #include "sim/core/error.h"
 
-namespace foretoken::import {
+namespace foretoken::importer {
 namespace {
 
 std::string read_file(const std::string& path) {
@@ -145,4 +145,4 @@ void expect_columns(const Table& table, const std::vector<std::string>& columns)
   }
 }
 
-}  // namespace foretoken::import
+}  // namespace foretoken::importer

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-namespace foretoken::import {
+namespace foretoken::importer {
 
 // One row. Messages carry file and line.
 class TableRow {
@@ -46,4 +46,4 @@ Table read_table_header(const std::string& path);
 // "a.csv:2: expected the columns m,n,k; found x,y": for on_header.
 void expect_columns(const Table& table, const std::vector<std::string>& columns);
 
-}  // namespace foretoken::import
+}  // namespace foretoken::importer

@@ -12,7 +12,7 @@
 #include "sim/config/profile_reader.h"
 #include "sim/core/error.h"
 
-namespace foretoken::import {
+namespace foretoken::importer {
 namespace {
 
 struct TableCommand {
@@ -94,4 +94,4 @@ void add_table_imports(CLI::App& import_command, std::function<int()>& action) {
   });
 }
 
-}  // namespace foretoken::import
+}  // namespace foretoken::importer

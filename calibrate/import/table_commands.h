@@ -9,7 +9,7 @@
 
 #include "sim/spec/profile.h"
 
-namespace foretoken::import {
+namespace foretoken::importer {
 
 // Tables of several files in one profile; the same table in two files is an error.
 Profile import_gemm_tables(const std::vector<std::string>& files);
@@ -17,4 +17,4 @@ Profile import_nccl_tables(const std::vector<std::string>& files, const std::str
 
 void add_table_imports(CLI::App& import_command, std::function<int()>& action);
 
-}  // namespace foretoken::import
+}  // namespace foretoken::importer

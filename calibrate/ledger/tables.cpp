@@ -23,7 +23,7 @@ SampleTable& table_of(Profile& profile, const std::string& name, const std::stri
 
 // Rows whose arithmetic is bf16: fp8 caches are converted when read, in every engine's default.
 void add_attention(Profile& profile, const std::string& path, const std::string& kind) {
-  for (const import::AttentionMeasurement& row : import::read_attention_table(path)) {
+  for (const importer::AttentionMeasurement& row : importer::read_attention_table(path)) {
     if (!(row.compute == kBf16)) {
       continue;
     }
@@ -37,7 +37,7 @@ void add_attention(Profile& profile, const std::string& path, const std::string&
 }
 
 void add_gemm(Profile& profile, const std::string& path) {
-  for (auto& [name, table] : import::read_gemm_table(path)) {
+  for (auto& [name, table] : importer::read_gemm_table(path)) {
     table.provenance = Provenance::imported;
     profile.samples[name] = std::move(table);
   }

@@ -53,7 +53,7 @@ class Tables {
   const SampleTable& gemm(const std::string& file, const std::string& format) {
     auto it = read_.find(file);
     if (it == read_.end()) {
-      it = read_.emplace(file, import::read_gemm_table((ops_ / file).string())).first;
+      it = read_.emplace(file, importer::read_gemm_table((ops_ / file).string())).first;
     }
     return it->second.at("gemm." + format);
   }

@@ -10,7 +10,7 @@
 #include "calibrate/import/table_commands.h"
 #include "sim/core/error.h"
 
-namespace foretoken::import {
+namespace foretoken::importer {
 namespace {
 
 namespace fs = std::filesystem;
@@ -139,4 +139,4 @@ TEST_F(ImportTest, The_public_tables_read_completely) {
 }
 
 }  // namespace
-}  // namespace foretoken::import
+}  // namespace foretoken::importer

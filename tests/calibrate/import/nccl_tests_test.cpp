@@ -9,7 +9,7 @@
 #include "calibrate/import/table_commands.h"
 #include "sim/core/error.h"
 
-namespace foretoken::import {
+namespace foretoken::importer {
 namespace {
 
 namespace fs = std::filesystem;
@@ -101,4 +101,4 @@ TEST_F(NcclTestsTest, What_is_no_such_output_is_refused) {
 }
 
 }  // namespace
-}  // namespace foretoken::import
+}  // namespace foretoken::importer
