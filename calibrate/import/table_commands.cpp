@@ -20,7 +20,7 @@ struct TableCommand {
   std::string out, operation = "all_reduce";
 };
 
-void add_tables(Profile& profile, std::map<std::string, SampleTable> tables,
+void add_tables(Profile& profile, std::map<std::string, SampleTable>&& tables,
                 const std::string& file) {
   for (auto& [name, table] : tables) {
     if (!profile.samples.emplace(name, std::move(table)).second) {
