@@ -1,14 +1,13 @@
 // ledger REFERENCE --out reports/published/accuracy.md: scores the simulator against published
-// results.
+// results. --fit FILE: fits the engine-wide constants on them first.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <atomic>
 #include <cstdio>
 #include <fstream>
 #include <map>
-#include <thread>
 
+#include "calibrate/ledger/fit.h"
 #include "calibrate/ledger/report.h"
 #include "calibrate/ledger/rules.h"
 #include "calibrate/ledger/tables.h"
@@ -18,7 +17,8 @@ namespace foretoken::calibrate {
 namespace {
 
 struct Options {
-  std::string folder, out, csv, only;
+  std::string folder, out, csv, only, fit;
+  std::string constants = "calibrate/ledger/constants.csv";
   int replications = 4;
   int threads = 0;
 };
@@ -31,54 +31,81 @@ void write(const std::string& path, const std::string& text) {
   }
 }
 
-template <class Work>
-void in_parallel(std::size_t count, int threads, const Work& work) {
-  std::atomic<std::size_t> next{0};
-  std::vector<std::thread> workers;
-  const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  for (int i = 0; i < (threads > 0 ? threads : cores); ++i) {
-    workers.emplace_back([&] {
-      for (std::size_t item = next++; item < count; item = next++) {
-        work(item);
-      }
-    });
-  }
-  for (std::thread& worker : workers) {
-    worker.join();
-  }
-}
-
-int run(const Options& options) {
+struct Ledger {
   std::vector<ScoredRow> rows;
-  std::map<TableKey, std::shared_ptr<const CostModel>> costs;
+  TableCosts costs;
+};
+
+Ledger read_ledger(const Options& options) {
+  Ledger ledger;
   for (LedgerRow& row : read_rows(options.folder)) {
-    exclude(row);
     if (!options.only.empty() && row.file.find(options.only) == std::string::npos) {
       continue;
     }
+    exclude(row);
     if (row.excluded.empty()) {
-      auto& cost = costs[table_key(row)];
+      auto& cost = ledger.costs[table_key(row)];
       if (!cost) {
-        cost = make_costs(options.folder, table_key(row), engine_constants(row));
+        cost = make_costs(options.folder, table_key(row));
       }
     }
-    rows.push_back({std::move(row), {}});
+    ledger.rows.push_back({std::move(row), {}, {}});
   }
-  in_parallel(rows.size(), options.threads, [&](std::size_t i) {
-    ScoredRow& scored = rows[i];
+  return ledger;
+}
+
+const ConstantSet& named(const std::map<std::string, ConstantSet>& sets, const char* name,
+                         const std::string& path) {
+  const auto set = sets.find(name);
+  if (set == sets.end()) {
+    throw InputError(SourceMark{path, 0, 0}, "",
+                     fmt::format("no rows with fitted_on \"{}\"; run with --fit {}", name, path));
+  }
+  return set->second;
+}
+
+int fit(const Options& options) {
+  const Ledger ledger = read_ledger(options);
+  const auto before = read_constants(options.constants);
+  const ConstantSet& start = named(before, "all", options.constants);
+  std::map<std::string, ConstantSet> sets;
+  for (const char half : {'*', 'A'}) {
+    std::vector<LedgerRow> rows;
+    for (const ScoredRow& scored : ledger.rows) {
+      if (scored.row.excluded.empty() && (half == '*' || half_of(scored.row) == half)) {
+        rows.push_back(scored.row);
+      }
+    }
+    const std::string name = half == '*' ? "all" : fmt::format("half {}", half);
+    fmt::print(stderr, "fitting on {}: {} rows\n", name, rows.size());
+    sets[name] = fit_constants(rows, ledger.costs, start, options.threads);
+  }
+  write(options.fit, constants_csv(sets));
+  return 0;
+}
+
+int score(const Options& options) {
+  Ledger ledger = read_ledger(options);
+  const auto sets = read_constants(options.constants);
+  const ConstantSet& all = named(sets, "all", options.constants);
+  const ConstantSet& half = named(sets, "half A", options.constants);
+  in_parallel(ledger.rows.size(), options.threads, [&](std::size_t i) {
+    ScoredRow& scored = ledger.rows[i];
     if (scored.row.excluded.empty()) {
-      scored.prediction =
-          predict(scored.row, costs.at(table_key(scored.row)), options.replications);
+      const CostModel& tables = *ledger.costs.at(table_key(scored.row));
+      const std::string group = constant_group(scored.row);
+      scored.prediction = predict(scored.row, tables, all.at(group), options.replications);
+      scored.half_fit = predict(scored.row, tables, half.at(group), 0);
     }
   });
-  const std::string text = ledger_markdown(rows);
+  const std::string text = ledger_markdown(ledger.rows);
   if (options.out.empty()) {
     std::fwrite(text.data(), 1, text.size(), stdout);
   } else {
     write(options.out, text);
   }
   if (!options.csv.empty()) {
-    write(options.csv, ledger_csv(rows));
+    write(options.csv, ledger_csv(ledger.rows));
   }
   return 0;
 }
@@ -94,11 +121,13 @@ int main(int argc, char** argv) {
   app.add_option("--out", options.out, "Markdown report; standard output without it");
   app.add_option("--csv", options.csv, "One line per row and metric");
   app.add_option("--only", options.only, "Only tables whose file name holds this");
+  app.add_option("--constants", options.constants, "Engine-wide constants")->capture_default_str();
+  app.add_option("--fit", options.fit, "Fit the constants, starting from --constants, into this");
   app.add_option("--replications", options.replications, "Runs with drawn costs a row");
   app.add_option("--threads", options.threads, "Threads; 0: all cores");
   CLI11_PARSE(app, argc, argv);
   try {
-    return run(options);
+    return options.fit.empty() ? score(options) : fit(options);
   } catch (const foretoken::InputError& error) {
     fmt::print(stderr, "ledger: {}\n", error.what());
     return 2;

@@ -96,10 +96,21 @@ void add_intervals(const LedgerRow& row, const Simulation& shorter, int replicat
   }
 }
 
+void explain(const RunRecord& run, LedgerPrediction& prediction) {
+  prediction.extrapolated = run.extrapolated;
+  prediction.steps = run.steps;
+  prediction.prefill_steps = run.prefill_step_count;
+  prediction.decode_tokens = run.decode_tokens;
+  prediction.time = run.prefill_steps;
+  prediction.time.add(run.decode_steps);
+  prediction.end_s = to_seconds(run.end);
+}
+
 }  // namespace
 
-LedgerPrediction predict(const LedgerRow& row, const std::shared_ptr<const CostModel>& costs,
-                         int replications) {
+LedgerPrediction predict(const LedgerRow& row, const CostModel& tables,
+                         const EngineConstants& constants, int replications) {
+  const auto costs = std::make_shared<const CostModel>(tables.with_host(constants.host));
   LedgerPrediction prediction;
   try {
     ScenarioSpec scenario = make_scenario(row);
@@ -109,8 +120,8 @@ LedgerPrediction predict(const LedgerRow& row, const std::shared_ptr<const CostM
     }
     const Simulation simulation = make_simulation(row, scenario, costs);
     const RunRecord point = simulation.run(CostDraw(), false);
-    prediction.extrapolated = point.extrapolated;
     prediction.value = metrics(row, point);
+    explain(point, prediction);
     if (replications >= 2) {
       shorten(row, scenario, at_once);
       add_intervals(row, make_simulation(row, scenario, costs), replications, prediction);

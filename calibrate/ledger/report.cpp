@@ -96,10 +96,6 @@ std::string table(const std::string& title, const std::vector<Error>& errors, co
   return text;
 }
 
-std::string engine_name(const LedgerRow& row) {
-  return row.engine == "vLLM" ? "vllm" : row.engine == "TensorRT-LLM" ? "trtllm" : row.engine;
-}
-
 std::string harness_metric(const Error& error) {
   switch (error.scored->row.harness) {
     case Harness::serving:
@@ -183,6 +179,38 @@ std::string exclusions(const std::vector<ScoredRow>& rows) {
   return text;
 }
 
+std::string halves(const std::vector<Error>& errors) {
+  struct Half {
+    std::vector<double> fitted, unseen;
+  };
+  std::map<std::string, Half> metrics;
+  for (const Error& error : errors) {
+    const auto predicted = error.scored->half_fit.value.find(error.metric);
+    if (predicted == error.scored->half_fit.value.end()) {
+      continue;
+    }
+    Half& half = metrics[harness_metric(error)];
+    (half_of(error.scored->row) == 'A' ? half.fitted : half.unseen)
+        .push_back(std::abs(predicted->second / error.measured - 1));
+  }
+  std::string text =
+      "\n## Constants fitted on half of the (model, GPU) pairs\n\n| | values fitted on | median | "
+      "p90 | values not seen | median | p90 | ratio of medians "
+      "|\n|---|---:|---:|---:|---:|---:|---:|"
+      "---:|\n";
+  for (const auto& [name, half] : metrics) {
+    if (half.fitted.empty() || half.unseen.empty()) {
+      continue;
+    }
+    const double seen = quantile(half.fitted, 50), unseen = quantile(half.unseen, 50);
+    text += fmt::format("| {} | {} | {:.1f} % | {:.1f} % | {} | {:.1f} % | {:.1f} % | {:.2f} |\n",
+                        name, half.fitted.size(), 100 * seen, 100 * quantile(half.fitted, 90),
+                        half.unseen.size(), 100 * unseen, 100 * quantile(half.unseen, 90),
+                        unseen / seen);
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string ledger_markdown(const std::vector<ScoredRow>& rows) {
@@ -220,26 +248,34 @@ std::string ledger_markdown(const std::vector<ScoredRow>& rows) {
     return row.pipeline > 1 ? fmt::format("{}, {} stages", pair_of(row), row.pipeline)
                             : std::string();
   });
-  text += table("Two halves of the (model, GPU) pairs", errors, [](const Error& e) {
-    const bool first = hash_text(pair_of(e.scored->row)) % 2 == 0;
-    return harness_metric(e) + (first ? ", half A" : ", half B");
-  });
+  text += halves(errors);
   return text;
 }
 
 std::string ledger_csv(const std::vector<ScoredRow>& rows) {
   std::string text =
       "file,row,gpu,model,engine,version,weights,tensor,pipeline,concurrency,requests,input,output,"
-      "metric,measured,predicted,error,low,high,covered,extrapolated\n";
+      "metric,measured,predicted,error,low,high,covered,extrapolated,"
+      "steps,prefill_steps,decode_tokens,end_s";
+  for (const std::string_view family : kOpFamilyNames) {
+    text += fmt::format(",{}_s", family);
+  }
+  text += "\n";
   for (const Error& e : collect(rows)) {
     const LedgerRow& r = e.scored->row;
     text += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{:.6g},{:.6g},{:.4f},", r.file,
                         r.id, r.gpu, r.model, r.engine, r.version, r.weights, r.tensor, r.pipeline,
                         r.concurrency, r.requests, r.input, r.output, e.metric, e.measured,
                         e.predicted, e.relative());
-    text += fmt::format("{:.6g},{:.6g},{},{}\n", e.interval.low, e.interval.high,
+    const LedgerPrediction& p = e.scored->prediction;
+    text += fmt::format("{:.6g},{:.6g},{},{},{},{},{},{:.6g}", e.interval.low, e.interval.high,
                         e.has_interval ? (e.covered() ? "yes" : "no") : "",
-                        e.scored->prediction.extrapolated ? "yes" : "no");
+                        p.extrapolated ? "yes" : "no", p.steps, p.prefill_steps, p.decode_tokens,
+                        p.end_s);
+    for (const Time time : p.time.by_family) {
+      text += fmt::format(",{:.6g}", to_seconds(time));
+    }
+    text += "\n";
   }
   return text;
 }

@@ -12,6 +12,7 @@ namespace foretoken::calibrate {
 struct ScoredRow {
   LedgerRow row;
   LedgerPrediction prediction;
+  LedgerPrediction half_fit;  // with constants fitted on half A of the pairs; no intervals
 };
 
 std::string ledger_markdown(const std::vector<ScoredRow>& rows);

@@ -14,8 +14,6 @@ namespace {
 
 constexpr Format kNvfp4{Format::Kind::fp4, 4, 16, false, Format::Scale::none};
 
-Time microseconds(double us) { return time_from_seconds(us * 1e-6); }
-
 GpuFiles gpu(std::string name, std::vector<std::string> aliases, std::string profile,
              std::string topology, std::string system, std::string gemm, std::string attention) {
   GpuFiles files;
@@ -55,10 +53,8 @@ constexpr std::array kModels{ModelName{"meta-llama/Llama-3.1-70B", "llama-3.1-70
 
 bool newer_load_generator(const LedgerRow& row) { return row.origin == "2026-04-06.csv"; }
 
-bool is_vllm(const LedgerRow& row) { return row.engine == "vllm" || row.engine == "vLLM"; }
-bool is_trtllm(const LedgerRow& row) {
-  return row.engine == "trtllm" || row.engine == "TensorRT-LLM";
-}
+bool is_vllm(const LedgerRow& row) { return engine_name(row) == "vllm"; }
+bool is_trtllm(const LedgerRow& row) { return engine_name(row) == "trtllm"; }
 
 // NVIDIA's fp8 and fp4 checkpoints of Llama carry static activation scales; Qwen publishes none.
 bool static_scales(const LedgerRow& row) {
@@ -110,7 +106,7 @@ WorkloadSpec make_workload_spec(const LedgerRow& row) {
   if (serving) {
     workload.arrivals.kind = ArrivalSpec::Kind::closed_loop;
     workload.arrivals.concurrency = static_cast<int>(row.concurrency);
-    workload.arrivals.jitter = microseconds(10'000);
+    workload.arrivals.jitter = Time(10'000'000'000);
     workload.requests = (newer_load_generator(row) ? 6 : 12) * row.concurrency;
   } else {
     workload.arrivals.kind = ArrivalSpec::Kind::all_at_once;
@@ -119,17 +115,23 @@ WorkloadSpec make_workload_spec(const LedgerRow& row) {
   return workload;
 }
 
+// What the GPU waits for. TensorRT-LLM's serving loop prepares the next decode step while the GPU
+// works; its throughput benchmark, as vLLM 0.1x and SGLang's results, fits as a sum.
+HostOverlap host_overlap(const LedgerRow& row) {
+  return row.harness == Harness::serving && is_trtllm(row) ? HostOverlap::decode
+                                                           : HostOverlap::none;
+}
+
 EngineSpec make_engine(const LedgerRow& row) {
-  const EngineConstants constants = engine_constants(row);
+  const std::string name = is_vllm(row) ? "vllm-v1" : engine_name(row);
   EngineSpec engine;
   for (const config::EnginePreset& preset : config::engine_presets()) {
-    if (preset.name == constants.preset) {
+    if (preset.name == name) {
       engine = preset.engine;
     }
   }
-  engine.preset = constants.preset;
-  engine.host_default = constants.host;
-  engine.host_overlap = constants.overlap;
+  engine.preset = name;
+  engine.host_overlap = host_overlap(row);
   engine.chunked_prefill = true;
   if (row.harness == Harness::serving && engine.batching == Batching::continuous) {
     // 8192 for the tables of 2026-04-06, 2048 for the others (same study).
@@ -164,6 +166,10 @@ const std::vector<GpuFiles>& gpu_files() {
     return list;
   }();
   return files;
+}
+
+std::string engine_name(const LedgerRow& row) {
+  return row.engine == "vLLM" ? "vllm" : row.engine == "TensorRT-LLM" ? "trtllm" : row.engine;
 }
 
 const GpuFiles* find_gpu(const std::string& alias) {
@@ -208,46 +214,11 @@ void exclude(LedgerRow& row) {
   rule(row.replicas > 1, "attention in data parallel (with the issue on serving)");
 }
 
-// Host times per step, per sequence, extra with prompts; front end; spread. From the shared
-// accuracy study on these tables ("Host time"), so in-sample by construction.
-EngineConstants engine_constants(const LedgerRow& row) {
-  const auto host = [](double step, double sequence, double prompt, double front_end) {
-    return HostTimes{microseconds(step),
-                     microseconds(sequence),
-                     microseconds(prompt),
-                     microseconds(front_end),
-                     0.3,
-                     "engine-wide, from public runs"};
-  };
-  // From the client's clock to the engine's queue: 14 ms in the per-request run of vLLM 0.19.
-  constexpr double kFrontEnd = 14'000;
-  const bool serving = row.harness == Harness::serving;
-  if (is_vllm(row) && !serving) {  // 2024, before the v1 engine; version not published
-    return {"vllm-v1", host(2200, 70, 0, 0), HostOverlap::none};
-  }
-  if (is_vllm(row)) {
-    return {"vllm-v1", host(1000, 9, 6000, kFrontEnd), HostOverlap::none};
-  }
-  if (row.engine == "sglang") {
-    return {"sglang", host(1000, 9, 6000, kFrontEnd), HostOverlap::none};
-  }
-  if (serving) {
-    return {"trtllm", host(3200, 70, 0, kFrontEnd), HostOverlap::all};
-  }
-  if (row.harness == Harness::fixed_batch) {  // C++ runtime, 2024
-    return {"trtllm", host(800, 11, 0, 0), HostOverlap::none};
-  }
-  return {"trtllm", host(2000, 11, 0, 0), HostOverlap::none};
-}
-
 TableKey table_key(const LedgerRow& row) {
   TableKey key;
   key.gpu = find_gpu(row.gpu);
   key.vllm = is_vllm(row) && !key.gpu->vllm_gemm.empty();
   key.all_reduce = is_vllm(row) ? "vllm" : is_trtllm(row) ? "trtllm" : "sglang";
-  const EngineConstants constants = engine_constants(row);
-  key.constants = fmt::format("{} {} {}", constants.preset, to_seconds(constants.host.step),
-                              to_seconds(constants.host.request));
   return key;
 }
 

@@ -25,23 +25,17 @@ const GpuFiles* find_gpu(const std::string& alias);  // nullptr: no tables of th
 // Shipped model of a published name; empty when models.csv does not have it.
 std::string find_model(const std::string& published);
 
+// vllm, sglang, trtllm, whatever the spelling of the row.
+std::string engine_name(const LedgerRow& row);
+
 // Sets `excluded` by the first rule that applies.
 void exclude(LedgerRow& row);
-
-// Constants of an engine under a harness, with their source.
-struct EngineConstants {
-  std::string preset;
-  HostTimes host;
-  HostOverlap overlap = HostOverlap::none;
-};
-EngineConstants engine_constants(const LedgerRow& row);
 
 // Which imported tables price the row: "h100/vllm/fp8".
 struct TableKey {
   const GpuFiles* gpu = nullptr;
   bool vllm = false;
   std::string all_reduce;  // framework and backend in the all-reduce table
-  std::string constants;   // of engine_constants
   auto operator<=>(const TableKey&) const = default;
 };
 TableKey table_key(const LedgerRow& row);

@@ -1,6 +1,8 @@
 #include "calibrate/ledger/tables.h"
 
+#include <algorithm>
 #include <map>
+#include <vector>
 
 #include "calibrate/import/aiconfigurator.h"
 #include "calibrate/import/csv_table.h"
@@ -44,23 +46,27 @@ void add_gemm(Profile& profile, const std::string& path) {
   profile.parameters["elementwise.quantise_in_gemm"] = {1, Provenance::imported, path};
 }
 
-// The two kernels that dynamic quantisation is made of, as measured on the H100.
+// What static scales save of the two kernels that dynamic quantisation is made of (as measured on
+// the H100): the search for the scales, and the launch of the conversion, which another kernel then
+// does in passing; the bytes of the conversion are still moved.
 void add_quantise(Profile& profile, const std::string& folder) {
-  std::map<std::pair<std::int64_t, std::int64_t>, double> sum;
-  for (const char* kernel : {"computescale", "scale_matrix"}) {
-    const CsvTable table(
-        folder + "/ops/other/quantize_" + kernel + "_h100_sxm_trtllm_1.3.0rc20.csv",
-        {"m", "k", "latency_us"});
-    for (std::size_t i = 0; i < table.rows(); ++i) {
-      sum[{table.integer(i, "m"), table.integer(i, "k")}] +=
-          table.number(i, "latency_us") * kMicrosecond;
-    }
+  const auto read = [&](const char* kernel) {
+    return CsvTable(folder + "/ops/other/quantize_" + kernel + "_h100_sxm_trtllm_1.3.0rc20.csv",
+                    {"m", "k", "latency_us"});
+  };
+  const CsvTable convert = read("scale_matrix");
+  double launch_us = convert.number(0, "latency_us");
+  for (std::size_t i = 0; i < convert.rows(); ++i) {
+    launch_us = std::min(launch_us, convert.number(i, "latency_us"));
   }
-  for (const auto& [shape, seconds] : sum) {
-    table_of(profile, "quantise.fp8", "H100, computescale + scale_matrix")
-        .samples.push_back({{shape.first, shape.second}, seconds});
+  const CsvTable search = read("computescale");
+  for (std::size_t i = 0; i < search.rows(); ++i) {
+    const double seconds = (search.number(i, "latency_us") + launch_us) * kMicrosecond;
+    const std::vector<std::int64_t> shape{search.integer(i, "m"), search.integer(i, "k")};
+    table_of(profile, "quantise.fp8", "H100, computescale + the launch of scale_matrix")
+        .samples.push_back({shape, seconds});
     table_of(profile, "quantise.fp4/g16", "0.58 x the fp8 kernels")
-        .samples.push_back({{shape.first, shape.second}, kFp4Quantise * seconds});
+        .samples.push_back({shape, kFp4Quantise * seconds});
   }
 }
 
@@ -91,8 +97,7 @@ void add_all_reduce(Profile& profile, const std::string& folder, const TableKey&
 
 }  // namespace
 
-std::shared_ptr<const CostModel> make_costs(const std::string& folder, const TableKey& key,
-                                            const EngineConstants& constants) {
+std::shared_ptr<const CostModel> make_costs(const std::string& folder, const TableKey& key) {
   const GpuFiles& gpu = *key.gpu;
   Profile profile = config::read_profile("calibrate/profiles/" + gpu.profile + ".yaml");
   add_gemm(profile, folder + "/ops/gemm/" + (key.vllm ? gpu.vllm_gemm : gpu.gemm) + ".csv");
@@ -105,6 +110,8 @@ std::shared_ptr<const CostModel> make_costs(const std::string& folder, const Tab
       "decode");
   if (!key.vllm) {  // vLLM's own fp8 rows quantise in one fused kernel
     add_quantise(profile, folder);
+    // TensorRT-LLM's attention operator rotates and stores; vLLM's tables time the kernel alone.
+    profile.parameters["attention.includes_rope"] = {1, Provenance::imported, gpu.context};
   }
   add_all_reduce(profile, folder, key);
   // Tables of another version of the engine on another machine of the same GPU: two public
@@ -117,9 +124,7 @@ std::shared_ptr<const CostModel> make_costs(const std::string& folder, const Tab
     spread(std::string("gemm.") + format + ".sd_shape", 0.05);
   }
   spread("attention.sd_family", 0.1);
-  EngineSpec engine;
-  engine.host_default = constants.host;
-  return std::make_shared<const CostModel>(with_host_times(std::move(profile), engine));
+  return std::make_shared<const CostModel>(std::move(profile));
 }
 
 }  // namespace foretoken::calibrate

@@ -10,7 +10,7 @@
 namespace foretoken::calibrate {
 
 // Reads FOLDER/ops over the GPU's datasheet profile. Throws InputError.
-std::shared_ptr<const CostModel> make_costs(const std::string& folder, const TableKey& key,
-                                            const EngineConstants& constants);
+// The result knows no host times: see CostModel::with_host.
+std::shared_ptr<const CostModel> make_costs(const std::string& folder, const TableKey& key);
 
 }  // namespace foretoken::calibrate

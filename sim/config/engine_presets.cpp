@@ -138,6 +138,7 @@ void read_host(MapReader& map, EngineSpec& spec) {
   spec.host_sequence = optional_time(map, "host_sequence");
   spec.host_prefill_step = optional_time(map, "host_prefill_step");
   spec.host_request = optional_time(map, "host_request");
+  spec.host_layer = optional_time(map, "host_layer");
 }
 
 }  // namespace

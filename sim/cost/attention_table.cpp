@@ -7,6 +7,7 @@
 #include <map>
 
 #include "sim/core/error.h"
+#include "sim/cost/assumptions.h"
 #include "sim/cost/work.h"
 
 namespace foretoken {
@@ -42,6 +43,38 @@ std::pair<double, double> single_chunk(const std::vector<PrefillChunk>& chunks) 
 
 }  // namespace
 
+double AttentionTable::work_seconds(Kind kind, const Rates& rates, const AttentionOp& op) {
+  if (kind == Kind::mixed) {
+    return 1;
+  }
+  const double moved =
+      (kind == Kind::decode ? decode_bytes(op) : prefill_bytes(op)) / rates.bandwidth;
+  const double computed =
+      kind == Kind::prefill && rates.peak > 0 ? prefill_flops(op) / rates.peak : 0;
+  return assumed::kAttentionT0 + std::max(moved, computed);
+}
+
+// The call that a sample timed.
+AttentionOp AttentionTable::call(Kind kind, const Layout& layout, const Format& kv_cache,
+                                 const SampleGrid::Point& point) {
+  AttentionOp op;
+  op.decode = kind == Kind::decode;
+  op.heads = layout.heads;
+  op.kv_heads = layout.kv_heads;
+  op.head_dim = layout.head_dim;
+  op.window = layout.window;
+  op.kv_cache = kv_cache;
+  const auto batch = static_cast<std::int64_t>(point.at[0]);
+  const auto tokens = static_cast<std::int64_t>(point.at[1]);
+  if (kind == Kind::prefill) {
+    op.chunks.assign(static_cast<std::size_t>(batch), {tokens, 0});
+  } else if (kind == Kind::decode) {
+    op.sequences = batch;
+    op.kv_tokens = batch * tokens;
+  }
+  return op;
+}
+
 AttentionTable::AttentionTable(const Profile& profile) {
   for (const auto& [name, samples] : profile.samples) {
     for (std::size_t kind = 0; kind < kNames.size(); ++kind) {
@@ -57,6 +90,9 @@ AttentionTable::AttentionTable(const Profile& profile) {
 AttentionTable::Table AttentionTable::read(const Profile& profile, Kind kind,
                                            const std::string& format, const SampleTable& samples) {
   const std::size_t axes = kind == Kind::mixed ? 4 : 2;
+  const Format kv_cache = parse_format(format, FormatRole::kv_cache);
+  const Parameter* peak = profile.find("gemm.bf16.peak");
+  const Rates rates{profile.at("device.memory_bandwidth").value, peak != nullptr ? peak->value : 0};
   std::map<Layout, std::vector<SampleGrid::Point>> groups;
   for (const Sample& sample : samples.samples) {
     const auto& s = sample.shape;
@@ -74,16 +110,18 @@ AttentionTable::Table AttentionTable::read(const Profile& profile, Kind kind,
     for (std::size_t i = 0; i < axes; ++i) {
       point.at[i] = static_cast<double>(s[kLayoutColumns + i]);
     }
-    point.seconds = sample.seconds;
-    groups[{static_cast<int>(s[0]), static_cast<int>(s[1]), static_cast<int>(s[2]), s[3]}]
-        .push_back(point);
+    const Layout layout{static_cast<int>(s[0]), static_cast<int>(s[1]), static_cast<int>(s[2]),
+                        s[3]};
+    point.seconds = sample.seconds / work_seconds(kind, rates, call(kind, layout, kv_cache, point));
+    groups[layout].push_back(point);
   }
-  Table table{kind, parse_format(format, FormatRole::kv_cache), samples.provenance, {}};
+  Table table{kind, kv_cache, rates, samples.provenance, {}};
   // Mixed calls have zeros on all axes; a 64-token offset keeps the first steps from zero short.
   const double offset = kind == Kind::mixed ? 64 : 0;
+  const auto beyond = kind == Kind::mixed ? SampleGrid::Beyond::slope : SampleGrid::Beyond::hold;
   for (auto& [layout, points] : groups) {
-    table.entries.push_back(
-        {layout, SampleGrid(std::move(points), static_cast<int>(axes), {offset, offset, 1, 64})});
+    table.entries.push_back({layout, SampleGrid(std::move(points), static_cast<int>(axes),
+                                                {offset, offset, 1, 64}, beyond)});
   }
   return table;
 }
@@ -134,10 +172,12 @@ std::optional<AttentionTable::Price> AttentionTable::look_up(
     return std::nullopt;
   }
   const SampleGrid::Prediction found = best->grid.at(where);
-  Price price{found.seconds, found.inside && measured, table->provenance};
+  Price price{found.seconds * work_seconds(kind, table->rates, op), found.inside && measured,
+              table->provenance};
   if (!measured) {
-    price.seconds *= kind == Kind::decode ? static_cast<double>(op.kv_heads) / best->layout.kv_heads
-                                          : static_cast<double>(op.heads) / best->layout.heads;
+    if (kind == Kind::mixed) {
+      price.seconds *= static_cast<double>(op.heads) / best->layout.heads;
+    }
     price.provenance = weakest(price.provenance, Provenance::derived);
   }
   return price;

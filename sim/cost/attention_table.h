@@ -6,6 +6,10 @@
 // size and window, scaled by its work. A chunk with context is priced as the prompt with as many
 // pairs of query and key. Where mixed calls were measured, decode beside prompts costs what it adds
 // to them.
+//
+// Calls of one kind are interpolated as multiples of the time that their work takes at the device's
+// rates, so that beyond the last sample the time grows with the work: tables end at batches that
+// engines exceed.
 #pragma once
 
 #include <array>
@@ -44,9 +48,14 @@ class AttentionTable {
     Layout layout;
     SampleGrid grid;
   };
+  struct Rates {
+    double bandwidth = 0;  // bytes/s
+    double peak = 0;       // op/s; 0: unknown
+  };
   struct Table {
     Kind kind;
     Format format;
+    Rates rates;
     Provenance provenance;
     std::vector<Entry> entries;
   };
@@ -59,6 +68,10 @@ class AttentionTable {
   std::optional<Price> look_up(Kind kind, const AttentionOp& op,
                                const std::array<double, SampleGrid::kMaxAxes>& where) const;
   std::optional<Price> mixed(const AttentionOp& op) const;
+  // Seconds of an operator's work at the device's rates; 1 for mixed calls.
+  static AttentionOp call(Kind kind, const Layout& layout, const Format& kv_cache,
+                          const SampleGrid::Point& point);
+  static double work_seconds(Kind kind, const Rates& rates, const AttentionOp& op);
 
   std::vector<Table> tables_;
 };

@@ -73,6 +73,17 @@ Line elementwise_line(const Profile& profile) {
   return line;
 }
 
+HostCosts read_host(const Profile& profile) {
+  HostCosts host;
+  host.step = read(profile, "host.step", 0, host.provenance);
+  host.sequence = read(profile, "host.sequence", 0, host.provenance);
+  host.prefill_step = read(profile, "host.prefill_step", 0, host.provenance);
+  host.request = read(profile, "host.request", 0, host.provenance);
+  host.layer = profile.value_or("host.layer", 0);
+  host.sd = profile.value_or("host.sd_family", assumed::kSdHost);
+  return host;
+}
+
 std::uint64_t format_bits(const Format& format) {
   return static_cast<std::uint64_t>(format.kind) | static_cast<std::uint64_t>(format.bits) << 4 |
          static_cast<std::uint64_t>(format.group) << 12 |
@@ -115,11 +126,12 @@ struct CostModel::Impl {
 
   Profile profile;
   Line prefill, decode, elementwise;
-  double sd_attention = 0, sd_elementwise = 0, sd_host = 0;
+  double sd_attention = 0, sd_elementwise = 0;
   AttentionTable attention{profile};
   // Measured kernels by the operator's name, over the bytes moved.
   std::map<std::string, std::pair<SampleGrid, Provenance>, std::less<>> kernels;
   bool quantise_included = false;  // GEMM samples contain the quantisation of their activations
+  bool rope_included = false;      // attention samples contain rope and kv_cache_write
   // Formats are resolved when first asked for: a scenario uses two or three of the hundreds
   // possible.
   mutable AppendCache<GemmFamily, 64> families;
@@ -131,8 +143,9 @@ struct CostModel::Impl {
   }
 };
 
-CostModel::CostModel(Profile profile) : impl_(std::make_unique<Impl>(std::move(profile))) {
-  const Profile& p = impl_->profile;
+CostModel::CostModel(Profile profile) {
+  auto impl = std::make_shared<Impl>(std::move(profile));
+  const Profile& p = impl->profile;
   p.at("device.memory");
   p.at("device.memory_bandwidth");
   for (const auto& [name, table] : p.samples) {
@@ -144,22 +157,26 @@ CostModel::CostModel(Profile profile) : impl_(std::make_unique<Impl>(std::move(p
   }
   for (const auto& [name, table] : p.samples) {
     if (name.starts_with("elementwise.") && !table.samples.empty()) {
-      impl_->kernels.emplace(name.substr(12),
-                             std::pair(kernel_grid(p, name, table), table.provenance));
+      impl->kernels.emplace(name.substr(12),
+                            std::pair(kernel_grid(p, name, table), table.provenance));
     }
   }
-  impl_->quantise_included = p.value_or("elementwise.quantise_in_gemm", 0) > 0;
-  impl_->prefill = prefill_line(p);
-  impl_->decode = decode_line(p);
-  impl_->elementwise = elementwise_line(p);
-  impl_->sd_attention = p.value_or("attention.sd_family", assumed::kSdFamily);
-  impl_->sd_elementwise = p.value_or("elementwise.sd_family", assumed::kSdFamily);
-  impl_->sd_host = p.value_or("host.sd_family", assumed::kSdHost);
+  impl->quantise_included = p.value_or("elementwise.quantise_in_gemm", 0) > 0;
+  impl->rope_included = p.value_or("attention.includes_rope", 0) > 0;
+  impl->prefill = prefill_line(p);
+  impl->decode = decode_line(p);
+  impl->elementwise = elementwise_line(p);
+  impl->sd_attention = p.value_or("attention.sd_family", assumed::kSdFamily);
+  impl->sd_elementwise = p.value_or("elementwise.sd_family", assumed::kSdFamily);
+  impl_ = std::move(impl);
+  host_ = read_host(p);
 }
 
-CostModel::~CostModel() = default;
-CostModel::CostModel(CostModel&&) noexcept = default;
-CostModel& CostModel::operator=(CostModel&&) noexcept = default;
+CostModel CostModel::with_host(const HostCosts& host) const {
+  CostModel other = *this;
+  other.host_ = host;
+  return other;
+}
 
 const Profile& CostModel::profile() const { return impl_->profile; }
 
@@ -172,7 +189,8 @@ Estimate CostModel::price(const Operator& op) const {
   }
   const auto* elementwise_op = std::get_if<ElementwiseOp>(&op.what);
   FT_CHECK(elementwise_op != nullptr, "{}: collectives are simulated, not priced", op.name);
-  if (op.name == "quantise" && impl_->quantise_included) {
+  if ((op.name == "quantise" && impl_->quantise_included) ||
+      ((op.name == "rope" || op.name == "kv_cache_write") && impl_->rope_included)) {
     return family_estimate(0, 0, kElementwiseKey, Provenance::measured);
   }
   if (const auto kernel = impl_->kernels.find(op.name); kernel != impl_->kernels.end()) {
@@ -220,19 +238,17 @@ Estimate CostModel::elementwise(const ElementwiseOp& op) const {
 }
 
 Estimate CostModel::host(bool has_prefill, std::int64_t sequences) const {
-  Provenance provenance = Provenance::measured;
-  double seconds = read(impl_->profile, "host.step", 0, provenance);
-  seconds += read(impl_->profile, "host.sequence", 0, provenance) * static_cast<double>(sequences);
-  if (has_prefill) {
-    seconds += read(impl_->profile, "host.prefill_step", 0, provenance);
-  }
-  return family_estimate(seconds, impl_->sd_host, kHostKey, provenance);
+  const double seconds = host_.step + host_.sequence * static_cast<double>(sequences) +
+                         (has_prefill ? host_.prefill_step : 0);
+  return family_estimate(seconds, host_.sd, kHostKey, host_.provenance);
+}
+
+Estimate CostModel::host_layers(int layers) const {
+  return family_estimate(layers * host_.layer, host_.sd, kHostKey, host_.provenance);
 }
 
 Estimate CostModel::host_request() const {
-  Provenance provenance = Provenance::measured;
-  const double seconds = read(impl_->profile, "host.request", 0, provenance);
-  return family_estimate(seconds, impl_->sd_host, kHostKey, provenance);
+  return family_estimate(host_.request, host_.sd, kHostKey, host_.provenance);
 }
 
 }  // namespace foretoken

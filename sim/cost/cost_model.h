@@ -14,14 +14,20 @@
 
 namespace foretoken {
 
+// Host times of an engine, seconds. Their estimates share one draw.
+struct HostCosts {
+  double step = 0, sequence = 0, prefill_step = 0, request = 0, layer = 0;
+  double sd = 0;  // of the logarithm
+  Provenance provenance = Provenance::measured;
+};
+
 class CostModel {
  public:
   // Throws InputError when the profile lacks a number that every scenario needs (memory,
   // bandwidth), or holds samples of a GEMM format nobody knows.
   explicit CostModel(Profile profile);
-  ~CostModel();
-  CostModel(CostModel&&) noexcept;
-  CostModel& operator=(CostModel&&) noexcept;
+  // The same tables beside another host; profile() still tells the host times of the first.
+  CostModel with_host(const HostCosts& host) const;
 
   // Throws InputError when the profile has neither samples nor a peak for the op's format.
   // REQUIRES: a GEMM, attention or elementwise operator.
@@ -33,12 +39,15 @@ class CostModel {
   // Host time of one step (profile or preset; the caller has merged them into the profile).
   Estimate host(bool has_prefill, std::int64_t sequences) const;
   Estimate host_request() const;
+  // What a step of this many layers loses between kernels.
+  Estimate host_layers(int layers) const;
 
   const Profile& profile() const;
 
  private:
   struct Impl;
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<const Impl> impl_;
+  HostCosts host_;
 };
 
 }  // namespace foretoken

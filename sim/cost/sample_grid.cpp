@@ -7,8 +7,9 @@
 
 namespace foretoken {
 
-SampleGrid::SampleGrid(std::vector<Point> points, int axes, std::array<double, kMaxAxes> offsets)
-    : axes_(axes), offsets_(offsets) {
+SampleGrid::SampleGrid(std::vector<Point> points, int axes, std::array<double, kMaxAxes> offsets,
+                       Beyond beyond)
+    : axes_(axes), offsets_(offsets), beyond_(beyond) {
   FT_CHECK(axes >= 1 && axes <= kMaxAxes && !points.empty());
   std::stable_sort(points.begin(), points.end(),
                    [](const Point& a, const Point& b) { return a.at < b.at; });
@@ -62,6 +63,9 @@ double SampleGrid::evaluate(const Node& node, int axis,
     return value(0);
   }
   const double last = value(count - 1);
+  if (beyond_ == Beyond::hold) {
+    return last;
+  }
   const double slope = (last - value(count - 2)) / (node.log_x[count - 1] - node.log_x[count - 2]);
   return last + std::clamp(slope, 0.0, 2.0) * (x - node.log_x[count - 1]);
 }

@@ -1,7 +1,7 @@
 // Measured times on a grid of one to four axes, interpolated in the logarithms of time and axis.
 // Nested: the samples that share the first coordinate form a grid of the others, so that the grids
 // inside need not be alike. Between samples a power law; above the last sample its slope goes on,
-// kept within 0..2; below the first the first holds. Immutable.
+// kept within 0..2, or the last sample holds; below the first the first holds. Immutable.
 #pragma once
 
 #include <array>
@@ -19,9 +19,12 @@ class SampleGrid {
     double seconds = 0;
   };
 
+  enum class Beyond { slope, hold };  // above the last sample
+
   // `offsets`: added to each coordinate before its logarithm, so that 0 is a coordinate too.
   // REQUIRES: points not empty, seconds > 0, coordinate + offset > 0, 1..4 axes.
-  SampleGrid(std::vector<Point> points, int axes, std::array<double, kMaxAxes> offsets);
+  SampleGrid(std::vector<Point> points, int axes, std::array<double, kMaxAxes> offsets,
+             Beyond beyond = Beyond::slope);
 
   struct Prediction {
     double seconds = 0;
@@ -42,6 +45,7 @@ class SampleGrid {
 
   int axes_;
   std::array<double, kMaxAxes> offsets_;
+  Beyond beyond_;
   Node root_;
 };
 

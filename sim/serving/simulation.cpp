@@ -97,11 +97,13 @@ Profile with_host_times(Profile profile, const EngineSpec& engine) {
   fill("host.sequence", to_seconds(preset.sequence));
   fill("host.prefill_step", to_seconds(preset.prefill_step));
   fill("host.request", to_seconds(preset.request));
+  fill("host.layer", to_seconds(preset.layer));
   fill("host.sd_family", preset.sd);
   set_if(profile, "host.step", engine.host_step);
   set_if(profile, "host.sequence", engine.host_sequence);
   set_if(profile, "host.prefill_step", engine.host_prefill_step);
   set_if(profile, "host.request", engine.host_request);
+  set_if(profile, "host.layer", engine.host_layer);
   return profile;
 }
 

@@ -51,6 +51,7 @@ struct HostTimes {
   Time request = kTimeZero;       // front end: from arrival to the queue
   double sd = 0;                  // spread of the logarithm
   std::string source;
+  Time layer = kTimeZero;  // per transformer layer and step: the GPU idle between kernels
 };
 
 // The defaults are those of vLLM's v1 engine.
@@ -82,6 +83,7 @@ struct EngineSpec {
   std::optional<Time> host_sequence;
   std::optional<Time> host_prefill_step;
   std::optional<Time> host_request;
+  std::optional<Time> host_layer;
   std::string router =
       "least-loaded";  // between data-parallel replicas: round-robin | least-loaded
   SourceMark mark;

@@ -31,6 +31,8 @@ constexpr std::array kKeys{
                "share of memory bandwidth in decode attention"},
     ProfileKey{"attention.decode.t0", Unit::time, "fixed time of one decode attention call"},
     ProfileKey{"attention.sd_family", Unit::number, "spread (log) of attention"},
+    ProfileKey{"attention.includes_rope", Unit::number,
+               "1: attention samples contain rotary embedding and the write to the cache"},
     ProfileKey{"elementwise.t0", Unit::time, "fixed time of one elementwise kernel"},
     ProfileKey{"elementwise.bandwidth_efficiency", Unit::fraction,
                "share of memory bandwidth in elementwise kernels"},
@@ -49,6 +51,7 @@ constexpr std::array kKeys{
     ProfileKey{"host.sequence", Unit::time, "host time per running sequence and step"},
     ProfileKey{"host.prefill_step", Unit::time, "extra host time of a step that holds prefill"},
     ProfileKey{"host.request", Unit::time, "front-end time from arrival to the queue"},
+    ProfileKey{"host.layer", Unit::time, "per layer and step: the GPU idle between kernels"},
     ProfileKey{"host.sd_family", Unit::number, "spread (log) of host times"},
 };
 

@@ -93,6 +93,7 @@ class StepTimer {
   StepContext context_;
   StagePlacement placement_;
   int stage_;
+  StepTime gaps_;  // between the kernels of this stage's layers
   CostDraw draw_;
   bool exact_;
   std::vector<AttentionTemplate> prefill_attention_, decode_attention_;

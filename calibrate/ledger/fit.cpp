@@ -1,0 +1,154 @@
+#include "calibrate/ledger/fit.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cmath>
+#include <thread>
+
+#include "calibrate/ledger/predict.h"
+#include "sim/core/error.h"
+
+namespace foretoken::calibrate {
+namespace {
+
+constexpr std::size_t kMostRows = 60;
+constexpr double kTtftWeight = 0.25;
+// Of a normal distribution, the standard deviation over the median absolute deviation.
+constexpr double kSdPerMedian = 1.4826;
+
+struct Knob {
+  double HostCosts::*value;
+  double scale;  // where a search that starts at zero looks first, seconds
+};
+
+// A front end's time comes from a run with per-request times, not from here.
+std::vector<Knob> knobs(const LedgerRow& row) {
+  if (row.harness == Harness::serving) {
+    return {
+        {&HostCosts::step, 1e-3}, {&HostCosts::sequence, 1e-5}, {&HostCosts::prefill_step, 1e-3}};
+  }
+  return {{&HostCosts::step, 1e-3}, {&HostCosts::sequence, 1e-6}, {&HostCosts::layer, 1e-5}};
+}
+
+bool counts(const LedgerRow& row, const std::string& metric) {
+  return metric != "ttft_ms" || !row.ttft_unexplained;
+}
+
+using Errors = std::map<bool, std::vector<double>>;  // by: is a TTFT; log ratios
+
+Errors errors_of(const std::vector<const LedgerRow*>& rows, const TableCosts& costs,
+                 const EngineConstants& constants, int threads) {
+  std::vector<LedgerPrediction> predictions(rows.size());
+  in_parallel(rows.size(), threads, [&](std::size_t i) {
+    predictions[i] = predict(*rows[i], *costs.at(table_key(*rows[i])), constants, 0);
+  });
+  Errors errors;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    for (const auto& [metric, measured] : rows[i]->measured) {
+      const auto predicted = predictions[i].value.find(metric);
+      if (predicted != predictions[i].value.end() && measured > 0 && predicted->second > 0 &&
+          counts(*rows[i], metric)) {
+        errors[metric == "ttft_ms"].push_back(std::log(predicted->second / measured));
+      }
+    }
+  }
+  return errors;
+}
+
+double loss(const Errors& errors) {
+  double sum = 0, weight = 0;
+  for (const auto& [is_ttft, values] : errors) {
+    const double w = is_ttft ? kTtftWeight : 1;
+    for (const double value : values) {
+      sum += w * std::abs(value);
+      weight += w;
+    }
+  }
+  return weight > 0 ? sum / weight : 0;
+}
+
+double robust_sd(std::vector<double> values) {
+  if (values.empty()) {
+    return 0;
+  }
+  for (double& value : values) {
+    value = std::abs(value);
+  }
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return kSdPerMedian * *middle;
+}
+
+EngineConstants fit_group(const std::vector<const LedgerRow*>& rows, const TableCosts& costs,
+                          EngineConstants best, int threads) {
+  const std::vector<Knob> all = knobs(*rows.front());
+  double least = loss(errors_of(rows, costs, best, threads));
+  for (const double factor : {3.0, 1.7, 1.7, 1.25, 1.25, 1.1}) {
+    for (const Knob& knob : all) {
+      const double now = best.host.*knob.value;
+      std::vector<double> candidates{now * factor, now / factor};
+      if (now < 0.05 * knob.scale) {
+        candidates = {now > 0 ? 0 : knob.scale / factor};
+      }
+      for (const double candidate : candidates) {
+        EngineConstants trial = best;
+        trial.host.*knob.value = candidate;
+        const double error = loss(errors_of(rows, costs, trial, threads));
+        if (error < least) {
+          least = error;
+          best = trial;
+        }
+      }
+    }
+  }
+  const Errors left = errors_of(rows, costs, best, threads);
+  best.residual_time = left.contains(false) ? robust_sd(left.at(false)) : 0;
+  best.residual_ttft = left.contains(true) ? robust_sd(left.at(true)) : 0;
+  return best;
+}
+
+std::vector<const LedgerRow*> thinned(const std::vector<const LedgerRow*>& rows) {
+  const std::size_t stride = (rows.size() + kMostRows - 1) / kMostRows;
+  std::vector<const LedgerRow*> some;
+  for (std::size_t i = 0; i < rows.size(); i += stride) {
+    some.push_back(rows[i]);
+  }
+  return some;
+}
+
+}  // namespace
+
+ConstantSet fit_constants(const std::vector<LedgerRow>& rows, const TableCosts& costs,
+                          const ConstantSet& start, int threads) {
+  std::map<std::string, std::vector<const LedgerRow*>> groups;
+  for (const LedgerRow& row : rows) {
+    groups[constant_group(row)].push_back(&row);
+  }
+  ConstantSet fitted = start;
+  for (const auto& [group, members] : groups) {
+    fitted.at(group) = fit_group(thinned(members), costs, start.at(group), threads);
+  }
+  if (!groups.contains("sglang serving")) {
+    fitted.at("sglang serving") = fitted.at("vllm serving");
+  }
+  return fitted;
+}
+
+void in_parallel(std::size_t count, int threads, const std::function<void(std::size_t)>& work) {
+  std::atomic<std::size_t> next{0};
+  std::vector<std::thread> workers;
+  const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  for (int i = 0; i < (threads > 0 ? threads : cores); ++i) {
+    workers.emplace_back([&] {
+      for (std::size_t item = next++; item < count; item = next++) {
+        work(item);
+      }
+    });
+  }
+  for (std::thread& worker : workers) {
+    worker.join();
+  }
+}
+
+}  // namespace foretoken::calibrate

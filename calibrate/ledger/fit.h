@@ -1,0 +1,26 @@
+// Fits the engine-wide constants on published results.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "calibrate/ledger/constants.h"
+#include "calibrate/ledger/row.h"
+#include "calibrate/ledger/rules.h"
+
+namespace foretoken::calibrate {
+
+using TableCosts = std::map<TableKey, std::shared_ptr<const CostModel>>;
+
+// From the constants of `start`, those of the groups that `rows` hold, by pattern search on at most
+// 60 rows a group. Groups without rows keep the start's, but for sglang serving, which takes those
+// of vllm serving. `rows` are not excluded.
+ConstantSet fit_constants(const std::vector<LedgerRow>& rows, const TableCosts& costs,
+                          const ConstantSet& start, int threads);
+
+// Runs work(0..count-1) on some threads; 0: all cores.
+void in_parallel(std::size_t count, int threads, const std::function<void(std::size_t)>& work);
+
+}  // namespace foretoken::calibrate
