@@ -29,7 +29,8 @@ StepTerms make_terms(const Simulation& simulation, std::string title, BatchShape
       term.extrapolated = term.extrapolated || line.extrapolated;
     }
   }
-  const Estimate host = simulation.cost().host(!batch.prefill.empty(), batch.rows);
+  const Estimate host = simulation.cost().host(!batch.prefill.empty(), batch.rows,
+                                               simulation.scenario().parallel.tensor);
   step.terms.push_back({"host", OpFamily::host, time_from_seconds(host.seconds), host.provenance,
                         host.extrapolated});
   for (const auto& [key, term] : terms) {

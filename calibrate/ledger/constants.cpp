@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::array<std::string_view, 9> kColumns{
     "fitted_on",  "group",    "step_us",       "sequence_us",  "prefill_step_us",
-    "request_us", "layer_us", "residual_time", "residual_ttft"};
+    "request_us", "ranks_us", "residual_time", "residual_ttft"};
 constexpr double kMicro = 1e-6;
 constexpr double kHostSpread = 0.3;
 
@@ -42,9 +42,9 @@ std::map<std::string, ConstantSet> read_constants(const std::string& path) {
     c.host.sequence = kMicro * table.number(i, "sequence_us");
     c.host.prefill_step = kMicro * table.number(i, "prefill_step_us");
     c.host.request = kMicro * table.number(i, "request_us");
-    c.host.layer = kMicro * table.number(i, "layer_us");
+    c.host.ranks = kMicro * table.number(i, "ranks_us");
     c.host.sd = kHostSpread;
-    c.host.provenance = Provenance::assumed;
+    c.host.provenance = c.host.request_provenance = Provenance::assumed;
     c.residual_time = table.number(i, "residual_time");
     c.residual_ttft = table.number(i, "residual_ttft");
   }
@@ -55,14 +55,14 @@ std::string constants_csv(const std::map<std::string, ConstantSet>& sets) {
   std::string text =
       "# made by `ledger REFERENCE --fit FILE`: least mean |log(predicted / measured)| of times "
       "per "
-      "token, latencies and rates, TTFT at a quarter of their weight\n";
+      "token, latencies and rates, TTFT at a tenth of their weight\n";
   text += fmt::format("{}\n", fmt::join(kColumns, ","));
   for (const auto& [name, set] : sets) {
     for (const auto& [group, c] : set) {
-      text += fmt::format("{},{},{:.0f},{:.2f},{:.0f},{:.0f},{:.2f},{:.3f},{:.3f}\n", name, group,
+      text += fmt::format("{},{},{:.0f},{:.2f},{:.0f},{:.0f},{:.0f},{:.3f},{:.3f}\n", name, group,
                           c.host.step / kMicro, c.host.sequence / kMicro,
                           c.host.prefill_step / kMicro, c.host.request / kMicro,
-                          c.host.layer / kMicro, c.residual_time, c.residual_ttft);
+                          c.host.ranks / kMicro, c.residual_time, c.residual_ttft);
     }
   }
   return text;

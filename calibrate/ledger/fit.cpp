@@ -12,8 +12,8 @@
 namespace foretoken::calibrate {
 namespace {
 
-constexpr std::size_t kMostRows = 60;
-constexpr double kTtftWeight = 0.25;
+constexpr std::size_t kMostRows = 80;
+constexpr double kTtftWeight = 0.1;
 // Of a normal distribution, the standard deviation over the median absolute deviation.
 constexpr double kSdPerMedian = 1.4826;
 
@@ -26,9 +26,23 @@ struct Knob {
 std::vector<Knob> knobs(const LedgerRow& row) {
   if (row.harness == Harness::serving) {
     return {
-        {&HostCosts::step, 1e-3}, {&HostCosts::sequence, 1e-5}, {&HostCosts::prefill_step, 1e-3}};
+        {&HostCosts::step, 1e-3}, {&HostCosts::sequence, 1e-5}, {&HostCosts::prefill_step, 5e-3}};
   }
-  return {{&HostCosts::step, 1e-3}, {&HostCosts::sequence, 1e-6}, {&HostCosts::layer, 1e-5}};
+  return {{&HostCosts::step, 1e-3}, {&HostCosts::sequence, 5e-6}, {&HostCosts::ranks, 2e-3}};
+}
+
+// Constants that the rows hardly tell apart stay near a plain host's: e times the scale costs as
+// much as this error.
+constexpr double kRidge = 0.005;
+
+double ridge(const std::vector<Knob>& knobs, const EngineConstants& constants) {
+  double sum = 0;
+  for (const Knob& knob : knobs) {
+    const double distance =
+        std::log(std::max(constants.host.*knob.value, 0.1 * knob.scale) / knob.scale);
+    sum += kRidge * distance * distance;
+  }
+  return sum;
 }
 
 bool counts(const LedgerRow& row, const std::string& metric) {
@@ -83,18 +97,20 @@ double robust_sd(std::vector<double> values) {
 EngineConstants fit_group(const std::vector<const LedgerRow*>& rows, const TableCosts& costs,
                           EngineConstants best, int threads) {
   const std::vector<Knob> all = knobs(*rows.front());
-  double least = loss(errors_of(rows, costs, best, threads));
-  for (const double factor : {3.0, 1.7, 1.7, 1.25, 1.25, 1.1}) {
+  for (const Knob& knob : all) {
+    best.host.*knob.value = knob.scale;
+  }
+  const auto score = [&](const EngineConstants& constants) {
+    return loss(errors_of(rows, costs, constants, threads)) + ridge(all, constants);
+  };
+  double least = score(best);
+  for (const double factor : {3.0, 1.8, 1.3, 1.3, 1.1}) {
     for (const Knob& knob : all) {
       const double now = best.host.*knob.value;
-      std::vector<double> candidates{now * factor, now / factor};
-      if (now < 0.05 * knob.scale) {
-        candidates = {now > 0 ? 0 : knob.scale / factor};
-      }
-      for (const double candidate : candidates) {
+      for (const double candidate : {now * factor, now / factor}) {
         EngineConstants trial = best;
         trial.host.*knob.value = candidate;
-        const double error = loss(errors_of(rows, costs, trial, threads));
+        const double error = score(trial);
         if (error < least) {
           least = error;
           best = trial;

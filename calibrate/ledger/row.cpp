@@ -75,10 +75,13 @@ void read_overview(const std::string& folder, std::vector<LedgerRow>& out) {
       row.measured["output_tok_s"] = table.number(i, "value") * (per_gpu ? gpus : 1);
     } else if (metric == "first_token_latency") {
       row.harness = Harness::fixed_batch;
-      row.measured["ttft_ms"] = table.number(i, "value");
-    } else {
+      row.requests = row.batch_size;
+      row.measured["latency_s"] = 1e-3 * table.number(i, "value");
+    } else {  // a static batch: from its rate, how long it took
       row.harness = Harness::fixed_batch;
-      row.measured["output_tok_s"] = table.number(i, "value") * (per_gpu ? gpus : 1);
+      row.requests = row.batch_size;
+      row.measured["latency_s"] = static_cast<double>(row.batch_size * row.output) /
+                                  (table.number(i, "value") * (per_gpu ? gpus : 1));
     }
     row.origin = metric;
     out.push_back(row);

@@ -24,6 +24,7 @@ struct LedgerRow {
   std::int64_t input = 0, output = 0;
   bool ttft_unexplained = false;           // flagged by the collection
   std::map<std::string, double> measured;  // ttft_ms, tpot_ms, output_tok_s, latency_s
+  bool eligible = false;                   // dense model of models.csv on a GPU with tables
   std::string excluded;                    // the rule that leaves it out; empty: scored
 };
 

@@ -45,6 +45,11 @@ constexpr std::array kModels{ModelName{"meta-llama/Llama-3.1-70B", "llama-3.1-70
                              ModelName{"Llama2 70B", "llama-2-70b"},
                              ModelName{"Llama2 70b", "llama-2-70b"},
                              ModelName{"Llama2 7B", "llama-2-7b"},
+                             ModelName{"Falcon 180B", "falcon-180b"},
+                             ModelName{"llama2-70b-99", "llama-2-70b"},
+                             ModelName{"llama2-70b-99.9", "llama-2-70b"},
+                             ModelName{"llama3.1-405b", "llama-3.1-405b"},
+                             ModelName{"llama3.1-8b", "llama-3.1-8b"},
                              ModelName{"meta-llama/Llama-2-7b-hf", "llama-2-7b"},
                              ModelName{"meta-llama/Llama-2-70b-hf", "llama-2-70b"},
                              ModelName{"meta-llama/Meta-Llama-3-70B", "llama-3.1-70b"},
@@ -107,7 +112,7 @@ WorkloadSpec make_workload_spec(const LedgerRow& row) {
     workload.arrivals.kind = ArrivalSpec::Kind::closed_loop;
     workload.arrivals.concurrency = static_cast<int>(row.concurrency);
     workload.arrivals.jitter = Time(10'000'000'000);
-    workload.requests = (newer_load_generator(row) ? 6 : 12) * row.concurrency;
+    workload.requests = (newer_load_generator(row) ? 8 : 12) * row.concurrency;
   } else {
     workload.arrivals.kind = ArrivalSpec::Kind::all_at_once;
     workload.requests = row.requests;
@@ -137,6 +142,7 @@ EngineSpec make_engine(const LedgerRow& row) {
     // 8192 for the tables of 2026-04-06, 2048 for the others (same study).
     engine.max_num_batched_tokens = newer_load_generator(row) ? 8192 : 2048;
   }
+  engine.max_model_len = row.input + row.output;  // as run, whatever the model was trained for
   engine.max_num_seqs = static_cast<int>(std::min<std::int64_t>(
       engine.max_num_batched_tokens, std::max<std::int64_t>(engine.max_num_seqs, row.concurrency)));
   return engine;
@@ -196,6 +202,7 @@ void exclude(LedgerRow& row) {
       row.excluded = name;
     }
   };
+  row.eligible = find_gpu(row.gpu) != nullptr && !find_model(row.model).empty();
   rule(row.file.starts_with("mlperf"), "input lengths not published (MLPerf)");
   rule(find_gpu(row.gpu) == nullptr, "no GEMM tables of this GPU");
   rule(find_model(row.model).empty(), "no dense model of models.csv");
@@ -204,8 +211,10 @@ void exclude(LedgerRow& row) {
        "quantisation without a table of this GPU, or not stated");
   rule(row.gpu == "A100S" && row.weights != "bf16", "no 8-bit float on this GPU");
   rule(row.origin.find("Hybird") == 0, "tensor and pipeline degree not stated apart");
-  rule(row.harness == Harness::fixed_batch && row.file.starts_with("trtllm"),
-       "TensorRT-LLM before 0.10: other kernels than the tables'");
+  rule(
+      row.harness == Harness::fixed_batch && row.file.starts_with("trtllm") && row.version != "0.9",
+      "TensorRT-LLM before 0.9: other kernels than the tables'");
+  rule(row.harness == Harness::fixed_batch && row.requests == 0, "batch size not published");
   rule(row.harness == Harness::serving && row.concurrency == 0, "concurrency not published");
   rule(row.harness == Harness::serving && row.batch_size > 0 &&
            row.concurrency > row.batch_size * row.replicas,

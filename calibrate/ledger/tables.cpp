@@ -120,10 +120,10 @@ std::shared_ptr<const CostModel> make_costs(const std::string& folder, const Tab
     profile.parameters[name] = {sd, Provenance::assumed, "between versions and collections"};
   };
   for (const char* format : {"bf16", "fp8", "fp4/g16"}) {
-    spread(std::string("gemm.") + format + ".sd_family", 0.08);
-    spread(std::string("gemm.") + format + ".sd_shape", 0.05);
+    spread(std::string("gemm.") + format + ".sd_family", 0.04);
+    spread(std::string("gemm.") + format + ".sd_shape", 0.03);
   }
-  spread("attention.sd_family", 0.1);
+  spread("attention.sd_family", 0.05);
   return std::make_shared<const CostModel>(std::move(profile));
 }
 

@@ -19,13 +19,15 @@ EngineSpec trtllm() {
   engine.max_num_batched_tokens = 8192;
   engine.block_size = 32;
   engine.kv_budget = KvBudget::of_free;  // free_gpu_memory_fraction
-  engine.host_overlap = HostOverlap::all;
-  engine.host_default = {microseconds(3200),
-                         microseconds(70),
-                         kTimeZero,
+  engine.host_overlap = HostOverlap::decode;
+  engine.host_default = {microseconds(3300),
+                         microseconds(20),
+                         microseconds(3800),
                          kTimeZero,
                          0.3,
-                         "engine preset trtllm: fitted to public serving runs of TensorRT-LLM 1.x"};
+                         "engine preset trtllm: fitted to public serving runs of TensorRT-LLM 1.x",
+                         0.09,
+                         0.25};
   return engine;
 }
 
@@ -37,14 +39,14 @@ EngineSpec sglang() {
   engine.block_size = 1;                 // page_size
   engine.kv_budget = KvBudget::static_memory;
   engine.gpu_memory_utilization = 0.88;  // mem_fraction_static
-  engine.host_overlap = HostOverlap::decode;
-  engine.host_default = {microseconds(1000),
-                         microseconds(9),
-                         microseconds(6000),
+  engine.host_default = {microseconds(700),
+                         microseconds(11),
+                         microseconds(5500),
                          kTimeZero,
                          0.3,
-                         "engine preset sglang: as vllm-v1, hidden behind decode steps by the "
-                         "overlapped scheduler"};
+                         "engine preset sglang: fitted to public serving runs of SGLang 0.5",
+                         0.05,
+                         0.15};
   return engine;
 }
 
@@ -138,7 +140,7 @@ void read_host(MapReader& map, EngineSpec& spec) {
   spec.host_sequence = optional_time(map, "host_sequence");
   spec.host_prefill_step = optional_time(map, "host_prefill_step");
   spec.host_request = optional_time(map, "host_request");
-  spec.host_layer = optional_time(map, "host_layer");
+  spec.host_ranks = optional_time(map, "host_ranks");
 }
 
 }  // namespace
@@ -151,7 +153,7 @@ const std::vector<EnginePreset>& engine_presets() {
        EngineSpec{}},
       {"trtllm",
        "in-flight batching: decodes first, then prompts, under a token budget; the output's blocks "
-       "are reserved at admission; host work runs beside the GPU",
+       "are reserved at admission; host work runs beside decode steps",
        trtllm()},
       {"sglang",
        "steps hold prompts or decodes, prompts first; admission by the expected growth of running "

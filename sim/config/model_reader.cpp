@@ -76,6 +76,7 @@ void read_variants(MapReader& map, ModelSpec& model) {
   model.qkv_bias = map.boolean("qkv_bias", false);
   model.qk_norm = map.boolean("qk_norm", false);
   model.post_norms = map.boolean("post_norms", false);
+  model.parallel_blocks = map.boolean("parallel_blocks", false);
   model.sliding_window = map.integer("sliding_window", 0, kOptionalWidth);
   model.window_every = static_cast<int>(map.integer("window_every", 1, kCount));
   if (const Node* moe = map.find("moe")) {

@@ -76,10 +76,13 @@ Line elementwise_line(const Profile& profile) {
 HostCosts read_host(const Profile& profile) {
   HostCosts host;
   host.step = read(profile, "host.step", 0, host.provenance);
-  host.sequence = read(profile, "host.sequence", 0, host.provenance);
-  host.prefill_step = read(profile, "host.prefill_step", 0, host.provenance);
-  host.request = read(profile, "host.request", 0, host.provenance);
-  host.layer = profile.value_or("host.layer", 0);
+  const auto part = [&](std::string_view key) {  // what is not stated is no part of the time
+    return profile.find(key) != nullptr ? read(profile, key, 0, host.provenance) : 0;
+  };
+  host.sequence = part("host.sequence");
+  host.prefill_step = part("host.prefill_step");
+  host.request = read(profile, "host.request", 0, host.request_provenance);
+  host.ranks = part("host.ranks");
   host.sd = profile.value_or("host.sd_family", assumed::kSdHost);
   return host;
 }
@@ -237,18 +240,14 @@ Estimate CostModel::elementwise(const ElementwiseOp& op) const {
                          line.provenance);
 }
 
-Estimate CostModel::host(bool has_prefill, std::int64_t sequences) const {
+Estimate CostModel::host(bool has_prefill, std::int64_t sequences, int ranks) const {
   const double seconds = host_.step + host_.sequence * static_cast<double>(sequences) +
-                         (has_prefill ? host_.prefill_step : 0);
+                         (has_prefill ? host_.prefill_step : 0) + (ranks > 1 ? host_.ranks : 0);
   return family_estimate(seconds, host_.sd, kHostKey, host_.provenance);
 }
 
-Estimate CostModel::host_layers(int layers) const {
-  return family_estimate(layers * host_.layer, host_.sd, kHostKey, host_.provenance);
-}
-
 Estimate CostModel::host_request() const {
-  return family_estimate(host_.request, host_.sd, kHostKey, host_.provenance);
+  return family_estimate(host_.request, host_.sd, kHostKey, host_.request_provenance);
 }
 
 }  // namespace foretoken

@@ -16,9 +16,10 @@ namespace foretoken {
 
 // Host times of an engine, seconds. Their estimates share one draw.
 struct HostCosts {
-  double step = 0, sequence = 0, prefill_step = 0, request = 0, layer = 0;
-  double sd = 0;  // of the logarithm
-  Provenance provenance = Provenance::measured;
+  double step = 0, sequence = 0, prefill_step = 0, request = 0, ranks = 0;
+  double sd = 0;                                         // of the logarithm
+  Provenance provenance = Provenance::measured;          // of the step's times
+  Provenance request_provenance = Provenance::measured;  // of the front end's
 };
 
 class CostModel {
@@ -37,10 +38,8 @@ class CostModel {
   Estimate attention(const AttentionOp& op) const;
   Estimate elementwise(const ElementwiseOp& op) const;
   // Host time of one step (profile or preset; the caller has merged them into the profile).
-  Estimate host(bool has_prefill, std::int64_t sequences) const;
+  Estimate host(bool has_prefill, std::int64_t sequences, int ranks = 1) const;
   Estimate host_request() const;
-  // What a step of this many layers loses between kernels.
-  Estimate host_layers(int layers) const;
 
   const Profile& profile() const;
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "sim/core/error.h"
+#include "sim/core/random.h"
 
 namespace foretoken {
 namespace {
@@ -212,6 +213,15 @@ Interval replication_interval(std::vector<double> values, double level) {
            (values[above] - values[below]) * (position - static_cast<double>(below));
   };
   return {at((1 - level) / 2), at((1 + level) / 2)};
+}
+
+Interval widened(const Interval& interval, double value, double sd, double level) {
+  if (!(value > 0) || !(interval.low > 0) || !(sd > 0)) {
+    return interval;
+  }
+  const double more = normal_quantile((1 + level) / 2) * sd;
+  return {value * std::exp(-std::hypot(std::log(value / interval.low), more)),
+          value * std::exp(std::hypot(std::log(interval.high / value), more))};
 }
 
 }  // namespace foretoken

@@ -115,5 +115,7 @@ struct Interval {
 // positions (i - 1/2) / R: the replications are stratified, so that these are the right positions.
 // REQUIRES: at least two values.
 Interval replication_interval(std::vector<double> values, double level);
+// The interval with an independent error of this spread (of the logarithm) besides.
+Interval widened(const Interval& interval, double value, double sd, double level);
 
 }  // namespace foretoken

@@ -282,6 +282,9 @@ void GraphBuilder::append_output(std::vector<Operator>& out, std::int64_t tokens
   append_quantise(out, tokens, q_width(), input);
   out.push_back(
       gemm("o_proj", {tokens, hidden, q_width(), layer.o, input, kBf16, static_scales()}));
+  if (model_.parallel_blocks) {  // its partial sums join the MLP's before their one all-reduce
+    return;
+  }
   append_all_reduce(out, parallel_.tensor, tokens * hidden, precision_.all_reduce);
   if (model_.post_norms) {
     out.push_back(norm("post_attn_norm", tokens, hidden));

@@ -52,7 +52,7 @@ bool Replica::overlaps(const StepPlan& plan) const {
 }
 
 Estimate Replica::host_estimate(const StepPlan& plan) const {
-  return shared_.cost.host(!plan.prefill.empty(), plan.shape.rows);
+  return shared_.cost.host(!plan.prefill.empty(), plan.shape.rows, stages_.front()->ranks());
 }
 
 // Only what the GPU waits for counts.

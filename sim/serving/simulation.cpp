@@ -59,7 +59,21 @@ std::vector<Summary> run_replications(const Simulation& simulation, const RunOpt
   return summaries;
 }
 
-std::map<std::string, Interval> make_intervals(const Summary& point,
+// What the engine's constants leave unexplained in a metric. Where arrivals set the rate, the
+// engine does not.
+double residual(const Simulation& simulation, const std::string& metric) {
+  const Profile& profile = simulation.cost().profile();
+  if (metric.ends_with("_ttft_ms")) {
+    return profile.value_or("host.residual_ttft", 0);
+  }
+  const ArrivalSpec::Kind arrivals = simulation.scenario().workload.arrivals.kind;
+  const bool by_engine =
+      arrivals == ArrivalSpec::Kind::closed_loop || arrivals == ArrivalSpec::Kind::all_at_once;
+  const bool time = metric.ends_with("_ms");
+  return time || by_engine ? profile.value_or("host.residual_time", 0) : 0;
+}
+
+std::map<std::string, Interval> make_intervals(const Simulation& simulation, const Summary& point,
                                                const std::vector<Summary>& runs, double level) {
   std::map<std::string, Interval> intervals;
   std::vector<std::map<std::string, double>> values;
@@ -80,7 +94,7 @@ std::map<std::string, Interval> make_intervals(const Summary& point,
       // Where a metric bends (a queue that forms), the draws may all lie on one side of the point.
       interval.low = std::min(interval.low, value);
       interval.high = std::max(interval.high, value);
-      intervals.emplace(name, interval);
+      intervals.emplace(name, widened(interval, value, residual(simulation, name), level));
     }
   }
   return intervals;
@@ -93,17 +107,21 @@ Profile with_host_times(Profile profile, const EngineSpec& engine) {
   const auto fill = [&](const char* key, double value) {
     profile.parameters.try_emplace(key, Parameter{value, Provenance::assumed, preset.source});
   };
+  if (profile.find("host.step") == nullptr) {  // else another host's, measured with its own spread
+    fill("host.residual_time", preset.residual_time);
+    fill("host.residual_ttft", preset.residual_ttft);
+  }
   fill("host.step", to_seconds(preset.step));
   fill("host.sequence", to_seconds(preset.sequence));
   fill("host.prefill_step", to_seconds(preset.prefill_step));
   fill("host.request", to_seconds(preset.request));
-  fill("host.layer", to_seconds(preset.layer));
+  fill("host.ranks", to_seconds(preset.ranks));
   fill("host.sd_family", preset.sd);
   set_if(profile, "host.step", engine.host_step);
   set_if(profile, "host.sequence", engine.host_sequence);
   set_if(profile, "host.prefill_step", engine.host_prefill_step);
   set_if(profile, "host.request", engine.host_request);
-  set_if(profile, "host.layer", engine.host_layer);
+  set_if(profile, "host.ranks", engine.host_ranks);
   return profile;
 }
 
@@ -181,8 +199,8 @@ Result simulate(const Simulation& simulation, const RunOptions& options) {
       summarise(result.record, simulation.scenario().workload.warmup, simulation.scenario().slo);
   result.replications = options.replications;
   if (options.replications >= 2) {
-    result.intervals =
-        make_intervals(result.point, run_replications(simulation, options), result.level);
+    result.intervals = make_intervals(simulation, result.point,
+                                      run_replications(simulation, options), result.level);
   }
   return result;
 }

@@ -43,6 +43,7 @@ struct ModelSpec {
   bool qkv_bias = false;
   bool qk_norm = false;
   bool post_norms = false;  // a second norm after attention and after the MLP (Gemma-2, Gemma-3)
+  bool parallel_blocks = false;     // attention and MLP read the same norm and are added (Falcon)
   std::int64_t sliding_window = 0;  // 0: full attention
   int window_every =
       1;  // of each `window_every` layers, all but the last use the window (Gemma-2: 2)

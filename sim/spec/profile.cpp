@@ -51,7 +51,11 @@ constexpr std::array kKeys{
     ProfileKey{"host.sequence", Unit::time, "host time per running sequence and step"},
     ProfileKey{"host.prefill_step", Unit::time, "extra host time of a step that holds prefill"},
     ProfileKey{"host.request", Unit::time, "front-end time from arrival to the queue"},
-    ProfileKey{"host.layer", Unit::time, "per layer and step: the GPU idle between kernels"},
+    ProfileKey{"host.ranks", Unit::time,
+               "extra time of a step in tensor parallel: the ranks wait for each other"},
+    ProfileKey{"host.residual_time", Unit::number,
+               "spread (log) of what an engine's constants leave unexplained"},
+    ProfileKey{"host.residual_ttft", Unit::number, "the same, of TTFT"},
     ProfileKey{"host.sd_family", Unit::number, "spread (log) of host times"},
 };
 

@@ -5,7 +5,6 @@
 #include "sim/core/error.h"
 #include "sim/core/random.h"
 #include "sim/cost/collective_constants.h"
-#include "sim/model/layer_plan.h"
 #include "sim/step/codec_price.h"
 
 namespace foretoken {
@@ -81,11 +80,6 @@ StepTimer::StepTimer(const StepContext& context, StagePlacement placement, int s
       stage_(stage),
       draw_(draw),
       exact_(exact) {
-  const GraphBuilder& builder = *context_.builder;
-  const auto [first, end] = split_layers(
-      builder.model().layers, builder.parallel().pipeline)[static_cast<std::size_t>(stage)];
-  const Estimate gaps = context_.cost->host_layers(end - first);
-  gaps_.share.add(OpFamily::host, gaps.provenance, draw.duration(gaps));
   for (const Segment& segment : context_.builder->build(probe(), stage_).segments) {
     for (const Operator& op : segment.operators) {
       if (const auto* attention = std::get_if<AttentionOp>(&op.what)) {
@@ -233,7 +227,7 @@ StepTime StepTimer::attention_time(const BatchShape& batch) {
 }
 
 StepTime StepTimer::simulate_all(const BatchShape& batch) {
-  StepTime total = gaps_;
+  StepTime total;
   for (const Segment& segment : context_.builder->build(batch, stage_).segments) {
     for (int layer = 0; layer < segment.repeat; ++layer) {
       for (const Operator& op : segment.operators) {
@@ -248,8 +242,7 @@ StepTime StepTimer::time(const BatchShape& batch) {
   if (exact_) {
     return simulate_all(batch);
   }
-  StepTime total = gaps_;
-  total.add(remembered(by_tokens_, batch.tokens(), DependsOn::tokens));
+  StepTime total = remembered(by_tokens_, batch.tokens(), DependsOn::tokens);
   if (batch.rows > 0) {
     total.add(remembered(by_rows_, batch.rows, DependsOn::rows));
   }
@@ -259,11 +252,6 @@ StepTime StepTimer::time(const BatchShape& batch) {
 
 std::vector<StepTimer::Line> StepTimer::lines(const BatchShape& batch) {
   std::vector<Line> lines;
-  if (gaps_.share.total > kTimeZero) {
-    const Estimate gaps = context_.cost->host_layers(1);
-    lines.push_back(
-        {"layers", "kernel_gaps", OpFamily::host, gaps_.share.total, 1, gaps.provenance, false});
-  }
   for (const Segment& segment : context_.builder->build(batch, stage_).segments) {
     for (const Operator& op : segment.operators) {
       const StepTime time = operator_time(op);

@@ -61,6 +61,7 @@ class StepTimer {
             bool exact);
 
   StepTime time(const BatchShape& batch);
+  int ranks() const { return static_cast<int>(placement_.gpus.size()); }
 
   // One entry per operator of the graph, in order, with its duration and how often it runs.
   struct Line {
@@ -93,7 +94,6 @@ class StepTimer {
   StepContext context_;
   StagePlacement placement_;
   int stage_;
-  StepTime gaps_;  // between the kernels of this stage's layers
   CostDraw draw_;
   bool exact_;
   std::vector<AttentionTemplate> prefill_attention_, decode_attention_;

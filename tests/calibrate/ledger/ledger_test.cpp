@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <map>
 
+#include "calibrate/ledger/constants.h"
+#include "calibrate/ledger/fit.h"
 #include "calibrate/ledger/predict.h"
 #include "calibrate/ledger/row.h"
 #include "calibrate/ledger/rules.h"
@@ -15,6 +18,7 @@ namespace foretoken::calibrate {
 namespace {
 
 const std::string kReference = "../shared/reference";
+const std::string kConstants = "calibrate/ledger/constants.csv";
 
 LedgerRow serving_row() {
   LedgerRow row;
@@ -41,7 +45,7 @@ TEST(LedgerRules, A_row_becomes_the_scenario_that_its_columns_state) {
   EXPECT_EQ(s.precision.activation_scales, PrecisionSpec::ActivationScales::fixed);
   EXPECT_EQ(s.engine.max_num_batched_tokens, 8192);
   EXPECT_EQ(s.engine.admission, Admission::reserve_output);
-  EXPECT_EQ(s.workload.requests, 6 * 32);
+  EXPECT_EQ(s.workload.requests, 8 * 32);
   EXPECT_EQ(s.workload.lengths.input.low, 800);
   EXPECT_EQ(s.workload.lengths.input.high, 1000);
 }
@@ -62,10 +66,61 @@ TEST(LedgerRules, Exclusions_look_at_what_was_run_never_at_what_was_measured) {
   EXPECT_EQ(several.excluded, "concurrency counts several replicas");
 }
 
+TEST(LedgerConstants, The_file_holds_both_sets_and_reads_back_as_written) {
+  const auto sets = read_constants(kConstants);
+  ASSERT_TRUE(sets.contains("all"));
+  ASSERT_TRUE(sets.contains("half A"));
+  const auto path = std::filesystem::temp_directory_path() / "foretoken_constants_test.csv";
+  std::ofstream(path) << constants_csv(sets);
+  const auto again = read_constants(path.string());
+  EXPECT_EQ(constants_csv(again), constants_csv(sets));
+  EXPECT_GT(again.at("all").at("trtllm serving").host.step, 1e-4);
+  std::filesystem::remove(path);
+}
+
+// A made-up engine: rows "measured" by the simulator itself with known constants.
+TEST(LedgerConstants, A_fit_finds_the_constants_that_made_its_rows) {
+  if (!std::filesystem::exists(kReference)) {
+    GTEST_SKIP() << kReference << " is not here";
+  }
+  EngineConstants truth;
+  truth.host.step = 1.8e-3;
+  truth.host.sequence = 9e-6;
+  truth.host.ranks = 3.6e-3;
+  TableCosts costs;
+  std::vector<LedgerRow> rows;
+  for (const int tensor : {1, 2}) {
+    for (const std::int64_t output : {16, 32}) {
+      for (const std::int64_t batch : {4, 256}) {
+        LedgerRow row = serving_row();
+        row.harness = Harness::fixed_batch;
+        row.tensor = tensor;
+        row.output = output;
+        row.input = 32;
+        row.batch_size = row.requests = batch;
+        auto& cost = costs[table_key(row)];
+        if (!cost) {
+          cost = make_costs(kReference, table_key(row));
+        }
+        row.measured["latency_s"] = predict(row, *cost, truth, 0).value.at("latency_s");
+        rows.push_back(row);
+      }
+    }
+  }
+  const ConstantSet start{{"trtllm fixed batch", {}}, {"vllm serving", {}}, {"sglang serving", {}}};
+  const EngineConstants found = fit_constants(rows, costs, start, 1).at("trtllm fixed batch");
+  for (const LedgerRow& row : rows) {
+    const double again = predict(row, *costs.at(table_key(row)), found, 0).value.at("latency_s");
+    EXPECT_NEAR(again / row.measured.at("latency_s"), 1, 0.03);
+  }
+  EXPECT_NEAR(found.host.step / truth.host.step, 1, 0.3);
+}
+
 // Medians of |error| over the rows that `wanted` picks, by metric.
 std::map<std::string, double> medians(const std::function<bool(const LedgerRow&)>& wanted) {
   std::map<std::string, std::vector<double>> errors;
-  std::map<TableKey, std::shared_ptr<const CostModel>> costs;
+  TableCosts costs;
+  const ConstantSet constants = read_constants(kConstants).at("all");
   for (LedgerRow& row : read_rows(kReference)) {
     exclude(row);
     if (!row.excluded.empty() || !wanted(row)) {
@@ -73,9 +128,9 @@ std::map<std::string, double> medians(const std::function<bool(const LedgerRow&)
     }
     auto& cost = costs[table_key(row)];
     if (!cost) {
-      cost = make_costs(kReference, table_key(row), engine_constants(row));
+      cost = make_costs(kReference, table_key(row));
     }
-    const LedgerPrediction prediction = predict(row, cost, 0);
+    const LedgerPrediction prediction = predict(row, *cost, constants.at(constant_group(row)), 0);
     for (const auto& [metric, value] : prediction.value) {
       if (metric != "ttft_ms" || !row.ttft_unexplained) {
         errors[metric].push_back(std::abs(value / row.measured.at(metric) - 1));
