@@ -252,6 +252,10 @@ std::vector<const Codec*> available_codecs() {
   if (cpu.avx512() && cpu.avx512vbmi) {
     static const Codec avx512(avx512_tile_kernels());
     codecs.push_back(&avx512);
+    if (cpu.avx512bf16) {
+      static const Codec avx512_bf16(avx512_bf16_tile_kernels());
+      codecs.push_back(&avx512_bf16);
+    }
   }
 #endif
   return codecs;

@@ -36,7 +36,8 @@ struct TileKernels {
 };
 
 const TileKernels& reference_tile_kernels();
-const TileKernels& avx2_tile_kernels();    // call only where the processor has AVX2
-const TileKernels& avx512_tile_kernels();  // AVX-512 F, BW, VL, DQ and VBMI
+const TileKernels& avx2_tile_kernels();         // call only where the processor has AVX2
+const TileKernels& avx512_tile_kernels();       // AVX-512 F, BW, VL, DQ and VBMI
+const TileKernels& avx512_bf16_tile_kernels();  // and BF16
 
 }  // namespace foretoken::kernels

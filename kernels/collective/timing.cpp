@@ -1,12 +1,11 @@
 #include "kernels/collective/timing.h"
 
-#include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <memory>
 
 #include "kernels/base/aligned_buffer.h"
 #include "kernels/base/float_types.h"
+#include "kernels/base/rounds.h"
 
 namespace foretoken::kernels {
 namespace {
@@ -38,24 +37,13 @@ struct Candidate {
 
   double run(Transport& transport, int runs) {
     barrier(transport);
-    const auto begin = std::chrono::steady_clock::now();
-    for (int i = 0; i < runs; ++i) {
-      collective.run(in.data(), out.data());
-    }
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-    return took.count() / runs;
+    return wall_seconds(runs, [&] { collective.run(in.data(), out.data()); });
   }
 
   Collective collective;
   Bytes in;
   Bytes out;
-  std::vector<double> rounds;
 };
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 }  // namespace
 
@@ -76,18 +64,19 @@ std::vector<CollectiveTime> time_collectives(Transport& transport,
                                              const std::vector<CollectiveDesc>& descs, int rounds,
                                              int runs_a_round) {
   std::vector<std::unique_ptr<Candidate>> candidates;
+  std::vector<Contestant> contestants;
   for (const CollectiveDesc& desc : descs) {
     candidates.push_back(std::make_unique<Candidate>(transport, desc));
-    candidates.back()->run(transport, 1);  // touches every page
+    Candidate* c = candidates.back().get();
+    c->run(transport, 1);  // touches every page
+    contestants.push_back({"", [c, &transport, runs_a_round](std::size_t) {
+                             return c->run(transport, runs_a_round);
+                           }});
   }
-  for (int round = 0; round < rounds; ++round) {
-    for (auto& c : candidates) {
-      c->rounds.push_back(c->run(transport, runs_a_round));
-    }
-  }
+  time_rounds(contestants, {.fewest = static_cast<std::size_t>(rounds)});
   std::vector<CollectiveTime> times;
-  for (auto& c : candidates) {
-    times.push_back({median(c->rounds), c->collective.wire_bytes()});
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    times.push_back({median(contestants[i].seconds), candidates[i]->collective.wire_bytes()});
   }
   return times;
 }

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <exception>
 #include <functional>
+#include <numeric>
 #include <random>
 #include <string>
 #include <thread>
