@@ -1,11 +1,14 @@
 #include "kernels/collective/timing.h"
 
+#include <algorithm>
 #include <cstring>
+#include <functional>
 #include <memory>
 
 #include "kernels/base/aligned_buffer.h"
 #include "kernels/base/float_types.h"
 #include "kernels/base/rounds.h"
+#include "kernels/codec/numeric_error.h"
 
 namespace foretoken::kernels {
 namespace {
@@ -27,6 +30,25 @@ Bytes input_for(const CollectiveDesc& desc, int rank) {
     }
   }
   return in;
+}
+
+// Of `out`, the all-reduce of every rank's input_for.
+double snr_of(const CollectiveDesc& desc, int ranks, const Bytes& out) {
+  if (desc.operation != Operation::all_reduce) {
+    return 0;
+  }
+  const auto wide = [&](const Bytes& bytes) {
+    std::vector<float> x(desc.values);
+    best_codec().pack(parse_wire_format("fp32"), {bytes.data(), desc.type}, desc.values,
+                      reinterpret_cast<std::uint8_t*>(x.data()));
+    return x;
+  };
+  std::vector<double> exact(desc.values);
+  for (int rank = 0; rank < ranks; ++rank) {
+    const auto x = wide(input_for(desc, rank));
+    std::transform(x.begin(), x.end(), exact.begin(), exact.begin(), std::plus<>());
+  }
+  return numeric_error(exact, wide(out)).snr_db;
 }
 
 struct Candidate {
@@ -76,7 +98,8 @@ std::vector<CollectiveTime> time_collectives(Transport& transport,
   time_rounds(contestants, {.fewest = static_cast<std::size_t>(rounds)});
   std::vector<CollectiveTime> times;
   for (std::size_t i = 0; i < candidates.size(); ++i) {
-    times.push_back({median(contestants[i].seconds), candidates[i]->collective.wire_bytes()});
+    times.push_back({median(contestants[i].seconds), candidates[i]->collective.wire_bytes(),
+                     snr_of(descs[i], transport.ranks(), candidates[i]->out)});
   }
   return times;
 }
