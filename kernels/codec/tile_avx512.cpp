@@ -692,19 +692,32 @@ FT_INLINE void quantise_batch(const float* values, const BatchRule& rule, __m512
   }
 }
 
-// Even and odd values of 32 bf16, quantised apart and put together again as words in order.
+// Even and odd values of 32 bf16, quantised apart; of each 128-bit lane the words of its four even
+// values, then those of its four odd ones.
 template <Coding C>
 FT_INLINE __m512i words_of(const std::uint8_t* bf16, __m512 subtract, __m512 inverse) {
   const __m512i x = _mm512_loadu_si512(bf16);
-  const __m512i even = free_code<C>(even_values(x), subtract, inverse);
-  const __m512i odd = free_code<C>(odd_values(x), subtract, inverse);
-  return _mm512_mask_mov_epi16(even, 0xaaaaaaaaU, _mm512_slli_epi32(odd, 16));
+  return _mm512_packs_epi32(free_code<C>(even_values(x), subtract, inverse),
+                            free_code<C>(odd_values(x), subtract, inverse));
 }
+
+// Where the code of each of 64 values stands after words_of and a pack to bytes: in the 16 bytes of
+// its lane first the values of the first 32, then those of the others.
+struct alignas(64) ByteOrder {
+  std::uint8_t at[64];
+  constexpr ByteOrder() : at{} {
+    for (unsigned j = 0; j < 64; ++j) {
+      const unsigned pair = j % 32 / 2;
+      at[j] = static_cast<std::uint8_t>(16 * (pair / 4) + 4 * (j % 2) + pair % 4 + 8 * (j / 32));
+    }
+  }
+};
 
 template <int V, Coding C>
 FT_INLINE void quantise_batch(const std::uint8_t* bf16, const BatchRule& rule, __m512i top,
                               std::uint8_t* codes) {
-  const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+  static constexpr ByteOrder kOrder;
+  const __m512i order = _mm512_load_si512(kOrder.at);
   for (int g = 0; g < kBatch; ++g) {
     const __m512 subtract = _mm512_set1_ps(rule.subtract[g]);
     const __m512 inverse = _mm512_set1_ps(rule.inverse[g]);
@@ -714,7 +727,7 @@ FT_INLINE void quantise_batch(const std::uint8_t* bf16, const BatchRule& rule, _
       std::uint8_t* to = codes + 16 * (g * V + v);
       const __m512i a = words_of<C>(from, subtract, inverse);
       const __m512i b = V == 2 ? a : words_of<C>(from + 64, subtract, inverse);
-      const __m512i bytes = _mm512_permutexvar_epi64(order, finish_codes<C>(a, b, bias, top));
+      const __m512i bytes = _mm512_permutexvar_epi8(order, finish_codes<C>(a, b, bias, top));
       if constexpr (V == 2) {
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_castsi512_si256(bytes));
       } else {
@@ -797,36 +810,44 @@ FT_INLINE void send_spikes(const Source* values, __m512 extremes, std::uint8_t* 
 }
 
 // Eight groups from `first`; false (and nothing promised about the output) where one is special.
+// Between the two halves of the work on eight groups: steps 1 to 3, and step 4.
+struct alignas(64) PreparedBatch {
+  BatchRule rule;
+  __m512 extremes;    // of whole groups, for the spikes
+  bool done = false;  // false: the groups must be done one by one
+};
+
 template <int V, bool Spike, typename Source>
-FT_INLINE bool quantise_eight(const WireFormat& format, const BlockLayout& layout,
-                              const Source* values, std::size_t first, std::uint8_t* codes,
-                              std::uint8_t* block) {
+FT_INLINE void prepare_eight(const WireFormat& format, const Source* values, std::uint8_t* scales,
+                             PreparedBatch& batch) {
   BatchExtremes e;
   find_extremes<V, Spike>(values, e);
   reduce_lanes<Spike>(e);
   const __m512 outer = e.first[0];
   const __m512 span = _mm512_and_ps(outer, _mm512_castsi512_ps(_mm512_set1_epi32(0x7fffffff)));
   const __m512 infinity = _mm512_castsi512_ps(_mm512_set1_epi32(0x7f800000));
-  BatchRule rule;
-  if (e.nan || _mm512_cmp_ps_mask(span, infinity, _CMP_NLT_UQ) != 0 ||
-      !rule_batch(format, Spike ? e.second[0] : outer, rule,
-                  block + layout.scales + first * scale_bytes(format))) {
-    return false;
-  }
+  batch.extremes = outer;
+  batch.done = !e.nan && _mm512_cmp_ps_mask(span, infinity, _CMP_NLT_UQ) == 0 &&
+               rule_batch(format, Spike ? e.second[0] : outer, batch.rule, scales);
+}
+
+template <int V, bool Spike, typename Source>
+FT_INLINE void finish_eight(const WireFormat& format, const BlockLayout& layout,
+                            const Source* values, std::size_t first, const PreparedBatch& batch,
+                            std::uint8_t* codes, std::uint8_t* block) {
   const __m512i top = _mm512_set1_epi8(static_cast<char>((1 << format.bits) - 1));
   std::uint8_t* to = codes + 16 * V * first;
   if (format.scale == WireFormat::Scale::affine) {
-    quantise_batch<V, Coding::affine>(values, rule, top, to);
+    quantise_batch<V, Coding::affine>(values, batch.rule, top, to);
   } else if (format.scale == WireFormat::Scale::fp32) {
-    quantise_batch<V, Coding::fp8>(values, rule, top, to);
+    quantise_batch<V, Coding::fp8>(values, batch.rule, top, to);
   } else {
-    quantise_batch<V, Coding::biased>(values, rule, top, to);
+    quantise_batch<V, Coding::biased>(values, batch.rule, top, to);
   }
   if constexpr (Spike) {
-    send_spikes<V>(values, outer, block + layout.spikes + 4 * first,
+    send_spikes<V>(values, batch.extremes, block + layout.spikes + 4 * first,
                    block + layout.positions + 2 * first, to);
   }
-  return true;
 }
 
 FT_INLINE const float* as_fp32(const float* values, std::size_t, float*) { return values; }
@@ -836,47 +857,85 @@ FT_INLINE const float* as_fp32(const std::uint8_t* bf16, std::size_t n, float* r
   return room;
 }
 
+// Groups [first, last) of one tile; `values` are those of group `first`.
 template <int V, typename Source>
-void quantise_groups(const WireFormat& format, const BlockLayout& layout, const Source* values,
-                     std::uint8_t* codes, std::uint8_t* block) {
+FT_INLINE void quantise_slowly(const WireFormat& format, const BlockLayout& layout,
+                               const Source* values, std::size_t first, std::size_t last,
+                               std::uint8_t* codes, std::uint8_t* block) {
   alignas(64) float room[kBatch * 16 * V];
-  for (std::size_t g = 0; g < layout.groups; g += kBatch) {
-    const Source* from = group_at<V>(values, static_cast<int>(g));
-    const std::size_t last = g + kBatch <= layout.groups ? g + kBatch : layout.groups;
-    const bool done =
-        g + kBatch == last &&
-        (format.spike ? quantise_eight<V, true>(format, layout, from, g, codes, block)
-                      : quantise_eight<V, false>(format, layout, from, g, codes, block));
-    if (!done) {
-      quantise_one_by_one<V>(format, layout, as_fp32(from, 16 * V * (last - g), room), g, last,
-                             codes, block);
+  quantise_one_by_one<V>(format, layout, as_fp32(values, 16 * V * (last - first), room), first,
+                         last, codes, block);
+}
+
+// Four batches are prepared before the first is finished: the way from a batch's values to its rule
+// is a long chain of dependent instructions, which those of the others fill.
+template <int V, bool Spike, typename Source>
+void quantise_groups(const WireFormat& format, const BlockLayout& layout, const TileRun& run,
+                     const Source* values) {
+  constexpr std::size_t kFlight = 4;
+  const std::size_t batches = layout.groups / kBatch;  // of a tile
+  const auto values_of = [&](std::size_t tile, std::size_t group) {
+    return group_at<V>(values, static_cast<int>(tile * layout.groups + group));
+  };
+  PreparedBatch flight[kFlight];
+  for (std::size_t begin = 0; begin < run.tiles * batches; begin += kFlight) {
+    const std::size_t left = run.tiles * batches - begin;
+    const std::size_t count = left < kFlight ? left : kFlight;
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t tile = (begin + i) / batches;
+      const std::size_t first = (begin + i) % batches * kBatch;
+      prepare_eight<V, Spike>(format, values_of(tile, first),
+                              run.block(tile) + layout.scales + first * scale_bytes(format),
+                              flight[i]);
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t tile = (begin + i) / batches;
+      const std::size_t first = (begin + i) % batches * kBatch;
+      if (flight[i].done) {
+        finish_eight<V, Spike>(format, layout, values_of(tile, first), first, flight[i],
+                               run.codes(tile), run.block(tile));
+      } else {
+        quantise_slowly<V>(format, layout, values_of(tile, first), first, first + kBatch,
+                           run.codes(tile), run.block(tile));
+      }
     }
   }
+  for (std::size_t tile = 0; batches * kBatch < layout.groups && tile < run.tiles; ++tile) {
+    quantise_slowly<V>(format, layout, values_of(tile, batches * kBatch), batches * kBatch,
+                       layout.groups, run.codes(tile), run.block(tile));
+  }
+}
+
+template <int V, typename Source>
+void quantise_by_spike(const WireFormat& format, const BlockLayout& layout, const TileRun& run,
+                       const Source* values) {
+  format.spike ? quantise_groups<V, true>(format, layout, run, values)
+               : quantise_groups<V, false>(format, layout, run, values);
 }
 
 template <typename Source>
-void quantise_from(const WireFormat& format, const BlockLayout& layout, const Source* values,
-                   std::uint8_t* codes, std::uint8_t* block) {
+void quantise_from(const WireFormat& format, const BlockLayout& layout, const TileRun& run,
+                   const Source* values) {
   switch (format.group) {
     case 32:
-      return quantise_groups<2>(format, layout, values, codes, block);
+      return quantise_by_spike<2>(format, layout, run, values);
     case 64:
-      return quantise_groups<4>(format, layout, values, codes, block);
+      return quantise_by_spike<4>(format, layout, run, values);
     default:
-      return quantise_groups<8>(format, layout, values, codes, block);
+      return quantise_by_spike<8>(format, layout, run, values);
   }
 }
 
-void quantise(const WireFormat& format, const BlockLayout& layout, ConstValues values,
-              std::uint8_t* codes, std::uint8_t* block) {
+void quantise(const WireFormat& format, const BlockLayout& layout, const TileRun& run,
+              ConstValues values) {
   if (values.type == ValueType::fp32) {
-    quantise_from(format, layout, static_cast<const float*>(values.data), codes, block);
+    quantise_from(format, layout, run, static_cast<const float*>(values.data));
   } else if (values.type == ValueType::bf16) {
-    quantise_from(format, layout, static_cast<const std::uint8_t*>(values.data), codes, block);
+    quantise_from(format, layout, run, static_cast<const std::uint8_t*>(values.data));
   } else {
-    alignas(64) float wide[kBlockValues];
-    load(values.type, values.data, layout.values, wide);
-    quantise_from(format, layout, static_cast<const float*>(wide), codes, block);
+    alignas(64) float wide[kTilesAtOnce * kBlockValues];
+    load(values.type, values.data, run.tiles * layout.values, wide);
+    quantise_from(format, layout, run, static_cast<const float*>(wide));
   }
 }
 

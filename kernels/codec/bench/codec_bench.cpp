@@ -3,6 +3,7 @@
 //   codec_bench [--benchmark_...]     Google Benchmark rows, values in the second-level cache
 //   codec_bench --targets             table: this processor against scalar code, memcpy, memset
 //   codec_bench --cuda                table: the GPU against a device copy and an empty kernel
+//   codec_bench --device              names the GPU; one line and exit status 2 where there is none
 //   codec_bench --error [FILE [NAME]] numeric error of every format; .npy or .safetensors
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
@@ -73,6 +74,9 @@ int run(int argc, char** argv) {
   if (mode == "--cuda") {
     print_cuda_table();
     return 0;
+  }
+  if (mode == "--device") {
+    return print_cuda_device() ? 0 : 2;
   }
   if (mode == "--error") {
     print_error_tables(argc > 2 ? argv[2] : "", argc > 3 ? argv[3] : "");

@@ -148,6 +148,12 @@ void benchmark_row(benchmark::State& state, const WireFormat& format, bool pack)
 
 }  // namespace
 
+bool print_cuda_device() {
+  const bool present = cuda_device_count() != 0;
+  fmt::print("{}\n", present ? cuda_device_line() : "no CUDA device on this machine");
+  return present;
+}
+
 void print_cuda_table() {
   if (cuda_device_count() == 0) {
     fmt::print("SKIPPED: no CUDA device on this machine\n");

@@ -1,16 +1,18 @@
 // Random values, their packed form and room to unpack it: what one row of codec_bench works on.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
-#include <random>
 
 #include "kernels/base/aligned_buffer.h"
-#include "kernels/base/float_types.h"
 #include "kernels/codec/codec.h"
+#include "kernels/codec/numeric_error.h"
 
 namespace foretoken::kernels {
 
 struct CodecWork {
+  static constexpr std::size_t kDrawn = std::size_t{1} << 20;  // then they repeat
+
   CodecWork(const WireFormat& wire, ValueType element, std::size_t n)
       : format(wire),
         type(element),
@@ -18,16 +20,11 @@ struct CodecWork {
         in(n * value_bytes(element)),
         packed(packed_bytes(wire, n)),
         out(n * value_bytes(element)) {
-    std::mt19937 random(1);
-    std::normal_distribution<float> normal;
-    for (std::size_t i = 0; i < n; ++i) {
-      const float x = normal(random);
-      if (element == ValueType::fp32) {
-        std::memcpy(&in[4 * i], &x, 4);
-      } else {
-        const std::uint16_t bits = element == ValueType::bf16 ? to_bf16(x).bits : to_fp16(x).bits;
-        std::memcpy(&in[2 * i], &bits, 2);
-      }
+    const auto x = sample_values(SampleKind::normal, std::min(n, kDrawn), 1);
+    for (std::size_t i = 0; i < n; i += kDrawn) {
+      best_codec().unpack(parse_wire_format("fp32"),
+                          reinterpret_cast<const std::uint8_t*>(x.data()), std::min(kDrawn, n - i),
+                          {&in[i * value_bytes(element)], element});
     }
     best_codec().pack(format, {in.data(), type}, count, packed.data());
   }

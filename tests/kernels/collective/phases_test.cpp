@@ -28,10 +28,10 @@ std::ostream& operator<<(std::ostream& out, const Counts& c) {
 std::atomic<std::uint64_t> quantised_values{0};
 std::atomic<std::uint64_t> dequantised_values{0};
 
-void counting_quantise(const WireFormat& format, const BlockLayout& layout, ConstValues values,
-                       std::uint8_t* codes, std::uint8_t* block) {
-  quantised_values += layout.values;
-  reference_tile_kernels().quantise(format, layout, values, codes, block);
+void counting_quantise(const WireFormat& format, const BlockLayout& layout, const TileRun& run,
+                       ConstValues values) {
+  quantised_values += run.tiles * layout.values;
+  reference_tile_kernels().quantise(format, layout, run, values);
 }
 
 void counting_dequantise(const WireFormat& format, const BlockLayout& layout,
