@@ -66,6 +66,7 @@ using RankBody = std::function<void(Transport&)>;
 void run_threads(int ranks, const RankBody& body) {
   auto transports = make_thread_transports(ranks, kTimeout);
   std::vector<std::thread> threads;
+  threads.reserve(static_cast<std::size_t>(ranks));
   for (int rank = 0; rank < ranks; ++rank) {
     threads.emplace_back([&, rank] {
       pin_to_core(rank);

@@ -103,12 +103,14 @@ void print_phases(int ranks, const CollectiveDesc& desc) {
     phases.push_back(only);
   }
   std::vector<Contestant> all;
+  all.reserve(phases.size());
   for (const Phases& p : phases) {
     all.push_back(contestant(group, p, stream.get(), 5));
   }
   time_rounds(all, {.fewest = kPasses, .warm = 2, .shuffled = true});
   group.check();
   std::vector<double> us;
+  us.reserve(all.size());
   for (const Contestant& c : all) {
     us.push_back(median(c.seconds) * 1e6);
   }

@@ -26,6 +26,7 @@ inline std::vector<float> unpacked_values(const WireFormat& format, const Messag
 inline Message packed_sum(const WireFormat& from, const std::vector<Message>& inputs, std::size_t n,
                           const WireFormat& to) {
   std::vector<const std::uint8_t*> pointers;
+  pointers.reserve(inputs.size());
   for (const Message& m : inputs) {
     pointers.push_back(m.data());
   }
@@ -37,6 +38,7 @@ inline Message packed_sum(const WireFormat& from, const std::vector<Message>& in
 inline Message group_sum(const CollectiveDesc& d, const std::vector<int>& group,
                          const WireFormat& to) {
   std::vector<Message> messages;
+  messages.reserve(group.size());
   for (const int rank : group) {
     messages.push_back(packed_values(d.first, rank_values(rank, d.values)));
   }

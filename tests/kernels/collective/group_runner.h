@@ -102,7 +102,8 @@ inline std::vector<Outcome> run_processes(
   for (std::size_t r = 0; r < outcomes.size(); ++r) {
     if (::read(pipes[r], &outcomes[r], sizeof(Outcome)) != sizeof(Outcome)) {
       outcomes[r].failed = true;
-      std::strcpy(outcomes[r].message.data(), "died without a word");
+      std::strncpy(outcomes[r].message.data(), "died without a word",
+                   outcomes[r].message.size() - 1);
     }
     ::close(pipes[r]);
     ::waitpid(children[r], nullptr, 0);
@@ -125,6 +126,7 @@ inline std::vector<float> rank_values(int rank, std::size_t n) {
 inline std::vector<float> two_step_reference(int ranks, std::size_t n, const WireFormat& first,
                                              const WireFormat& second, std::size_t chunks) {
   std::vector<std::vector<float>> x;
+  x.reserve(static_cast<std::size_t>(ranks));
   for (int rank = 0; rank < ranks; ++rank) {
     x.push_back(rank_values(rank, n));
   }
@@ -140,6 +142,7 @@ inline std::vector<float> two_step_reference(int ranks, std::size_t n, const Wir
       }
       std::vector<std::vector<std::uint8_t>> messages;
       std::vector<const std::uint8_t*> inputs;
+      inputs.reserve(x.size());
       for (const auto& values : x) {
         messages.emplace_back(packed_bytes(first, r.size()));
         reference_codec().pack(first, {values.data() + r.begin, ValueType::fp32}, r.size(),
@@ -180,6 +183,7 @@ inline double all_reduce_bound(int ranks, const WireFormat& first, const WireFor
 inline void expect_sum(const std::vector<float>& out, int ranks, double bound,
                        const std::string& what) {
   std::vector<std::vector<float>> x;
+  x.reserve(static_cast<std::size_t>(ranks));
   for (int rank = 0; rank < ranks; ++rank) {
     x.push_back(rank_values(rank, out.size()));
   }
