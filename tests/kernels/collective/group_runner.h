@@ -236,4 +236,31 @@ inline std::uint64_t all_reduce_rank(Transport& transport, const AllReduceCase& 
   return hash_of(x.data(), x.size() * sizeof(float));
 }
 
+// One rank's int8 all-to-all, checked against what the others sent: within half a step of the range
+// 22, its own slice as it was.
+inline std::uint64_t all_to_all_rank(Transport& transport, std::size_t each, std::size_t chunks) {
+  const auto ranks = static_cast<std::size_t>(transport.ranks());
+  CollectiveDesc desc;
+  desc.operation = Operation::all_to_all;
+  desc.values = each * ranks;
+  desc.first = parse_wire_format("int8");
+  desc.chunks = chunks;
+  Collective collective(transport, desc);
+  const auto in = rank_values(transport.rank(), desc.values);
+  std::vector<float> out(desc.values);
+  collective.run(in.data(), out.data());
+  for (std::size_t from = 0; from < ranks; ++from) {
+    const auto theirs = rank_values(static_cast<int>(from), desc.values);
+    const float* sent = theirs.data() + each * static_cast<std::size_t>(transport.rank());
+    const float* got = out.data() + each * from;
+    const double bound = static_cast<int>(from) == transport.rank() ? 0.0 : 0.5 * 22.0 / 255 * 1.1;
+    for (std::size_t i = 0; i < each; ++i) {
+      if (!(std::abs(got[i] - sent[i]) <= bound)) {
+        throw KernelError("wrong value from rank " + std::to_string(from));
+      }
+    }
+  }
+  return 0;
+}
+
 }  // namespace foretoken::kernels
