@@ -37,6 +37,9 @@ struct alignas(64) TileValues {
 struct alignas(64) TileCodes {
   std::uint8_t data[kBlockValues];
 };
+struct alignas(64) RunCodes {
+  std::uint8_t data[kTilesAtOnce * kBlockValues];
+};
 
 ValueType element_type(Kind kind) {
   return kind == Kind::fp32   ? ValueType::fp32
@@ -87,15 +90,19 @@ ConstValues padded_tile(const Tile& tile, ConstValues in, TileValues& room) {
   return {to, in.type};
 }
 
-void pack_block(const TileKernels& k, const WireFormat& format, const BlockLayout& layout,
-                ConstValues values, std::uint8_t* block) {
+// `tiles` blocks of one layout, one after the other.
+void pack_blocks(const TileKernels& k, const WireFormat& format, const BlockLayout& layout,
+                 std::size_t tiles, ConstValues values, std::uint8_t* blocks) {
   if (format.bits == 8) {
-    k.quantise(format, layout, values, block, block);
+    k.quantise(format, layout, {tiles, blocks, layout.bytes, blocks, layout.bytes}, values);
     return;
   }
-  TileCodes codes;
-  k.quantise(format, layout, values, codes.data, block);
-  k.pack_planes(format.bits, codes.data, layout.values, block);
+  RunCodes codes;
+  const TileRun run{tiles, codes.data, layout.values, blocks, layout.bytes};
+  k.quantise(format, layout, run, values);
+  for (std::size_t tile = 0; tile < tiles; ++tile) {
+    k.pack_planes(format.bits, run.codes(tile), layout.values, run.block(tile));
+  }
 }
 
 void unpack_block(const TileKernels& k, const WireFormat& format, const BlockLayout& layout,
@@ -131,11 +138,23 @@ void pack_tile(const TileKernels& k, const WireFormat& format, const Tile& tile,
                std::uint8_t* out) {
   TileValues room;
   if (format.grouped()) {
-    pack_block(k, format, tile.layout, padded_tile(tile, in, room), out + tile.offset);
+    pack_blocks(k, format, tile.layout, 1, padded_tile(tile, in, room), out + tile.offset);
     return;
   }
   load_values(k, in.type, at(in.data, in.type, tile.first), tile.count, room.data);
   pack_ungrouped(k, format.kind, room.data, tile.count, out + tile.offset);
+}
+
+// All whole tiles, several at a time; returns how many values that were.
+std::size_t pack_whole_tiles(const TileKernels& k, const WireFormat& format, ConstValues in,
+                             std::size_t n, std::uint8_t* out) {
+  const std::size_t whole = n / kBlockValues;
+  for (std::size_t tile = 0; tile < whole; tile += kTilesAtOnce) {
+    const Tile first = tile_at(format, tile * kBlockValues, n);
+    pack_blocks(k, format, first.layout, std::min(kTilesAtOnce, whole - tile),
+                {at(in.data, in.type, first.first), in.type}, out + first.offset);
+  }
+  return whole * kBlockValues;
 }
 
 // Writes or adds the tile to `out`, which has room for whole groups.
@@ -182,7 +201,11 @@ void Codec::pack(const WireFormat& format, ConstValues in, std::size_t n, std::u
     std::memcpy(out, in.data, packed_bytes(format, n));
     return;
   }
-  for (std::size_t first = 0; first < n; first += kBlockValues) {
+  std::size_t first = 0;
+  if (format.grouped() && element_aligned(in.data, in.type)) {
+    first = pack_whole_tiles(*kernels_, format, in, n, out);
+  }
+  for (; first < n; first += kBlockValues) {
     pack_tile(*kernels_, format, tile_at(format, first, n), in, out);
   }
 }
@@ -229,7 +252,8 @@ void Codec::unpack_reduce_pack(const WireFormat& from, std::span<const std::uint
     if (to.grouped()) {
       std::fill(room.data + tile.count, room.data + target.layout.values,
                 room.data[tile.count - 1]);
-      pack_block(*kernels_, to, target.layout, {room.data, ValueType::fp32}, out + target.offset);
+      pack_blocks(*kernels_, to, target.layout, 1, {room.data, ValueType::fp32},
+                  out + target.offset);
     } else {
       pack_ungrouped(*kernels_, to.kind, room.data, target.count, out + target.offset);
     }
@@ -252,6 +276,10 @@ std::vector<const Codec*> available_codecs() {
   if (cpu.avx512() && cpu.avx512vbmi) {
     static const Codec avx512(avx512_tile_kernels());
     codecs.push_back(&avx512);
+    if (cpu.avx512bf16) {
+      static const Codec avx512_bf16(avx512_bf16_tile_kernels());
+      codecs.push_back(&avx512_bf16);
+    }
   }
 #endif
   return codecs;

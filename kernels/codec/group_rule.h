@@ -166,6 +166,7 @@ FT_INLINE GroupRule log8_rule(GroupRange range, int bits) {
     return {0, 0, 0, 0, 0, kLog8Constant, false};
   }
   const float inverse = 1.0F / log8_scale(e);
+  // NOLINTNEXTLINE(bugprone-incorrect-roundings): not negative, and alike in every implementation
   const auto zero = static_cast<std::int32_t>(least(-low * inverse, levels) + 0.5F);
   const auto shift = static_cast<float>(zero);
   return {0,      inverse,

@@ -337,8 +337,8 @@ void quantise_fp32(const WireFormat& format, const BlockLayout& layout, const fl
   }
 }
 
-void quantise(const WireFormat& format, const BlockLayout& layout, ConstValues values,
-              std::uint8_t* codes, std::uint8_t* block) {
+void quantise_tile(const WireFormat& format, const BlockLayout& layout, ConstValues values,
+                   std::uint8_t* codes, std::uint8_t* block) {
   if (values.type == ValueType::fp32) {
     quantise_fp32(format, layout, static_cast<const float*>(values.data), codes, block);
     return;
@@ -346,6 +346,14 @@ void quantise(const WireFormat& format, const BlockLayout& layout, ConstValues v
   alignas(32) float wide[kBlockValues];
   load(values.type, values.data, layout.values, wide);
   quantise_fp32(format, layout, wide, codes, block);
+}
+
+void quantise(const WireFormat& format, const BlockLayout& layout, const TileRun& run,
+              ConstValues values) {
+  for (std::size_t tile = 0; tile < run.tiles; ++tile) {
+    quantise_tile(format, layout, values_of(values, layout, tile), run.codes(tile),
+                  run.block(tile));
+  }
 }
 
 // ---- back to values -----------------------------------------------------------------------------
@@ -508,47 +516,12 @@ void unpack(const std::uint8_t* in, std::size_t n, std::uint8_t* codes) {
   }
 }
 
-void pack_planes(int bits, const std::uint8_t* codes, std::size_t n, std::uint8_t* out) {
-  switch (bits) {
-    case 2:
-      return pack<2>(codes, n, out);
-    case 3:
-      return pack<3>(codes, n, out);
-    case 4:
-      return pack<4>(codes, n, out);
-    case 5:
-      return pack<5>(codes, n, out);
-    case 6:
-      return pack<6>(codes, n, out);
-    default:
-      return pack<7>(codes, n, out);
-  }
-}
-
-void unpack_planes(int bits, const std::uint8_t* in, std::size_t n, std::uint8_t* codes) {
-  switch (bits) {
-    case 2:
-      return unpack<2>(in, n, codes);
-    case 3:
-      return unpack<3>(in, n, codes);
-    case 4:
-      return unpack<4>(in, n, codes);
-    case 5:
-      return unpack<5>(in, n, codes);
-    case 6:
-      return unpack<6>(in, n, codes);
-    default:
-      return unpack<7>(in, n, codes);
-  }
-}
+#include "kernels/codec/tile_table.inc"
 
 }  // namespace
 
 const TileKernels& avx2_tile_kernels() {
-  static constexpr TileKernels kKernels{
-      "avx2",     load,     store,      add,         encode_fp8,
-      decode_fp8, quantise, dequantise, pack_planes, unpack_planes,
-  };
+  static constexpr TileKernels kKernels = tile_table("avx2", dequantise);
   return kKernels;
 }
 

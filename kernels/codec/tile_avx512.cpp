@@ -376,7 +376,8 @@ FT_INLINE void find_extremes(const float* values, BatchExtremes& e) {
 // bf16 patterns as 16-bit integers that order like the values: 32 lanes at a time, no conversion.
 FT_INLINE __m512i sortable(__m512i bits) {
   const __m512i sign = _mm512_srai_epi16(bits, 15);
-  return _mm512_xor_si512(bits, _mm512_and_si512(sign, _mm512_set1_epi16(0x7fff)));
+  // bits ^ (sign & 0x7fff)
+  return _mm512_ternarylogic_epi32(sign, _mm512_set1_epi16(0x7fff), bits, 0x6a);
 }
 
 FT_INLINE __m512 even_values(__m512i bf16) {
@@ -592,6 +593,16 @@ FT_INLINE bool log8_batch(__m256 low, __m256 high, int bits, BatchRule& rule,
   return true;
 }
 
+FT_INLINE bool fp8_batch(__m256 low, __m256 high, BatchRule& rule, std::uint8_t* scales) {
+  const __m256 sign = _mm256_set1_ps(-0.0F);
+  const __m256 magnitude = _mm256_max_ps(high, _mm256_xor_ps(low, sign));
+  const __m256 scale = _mm256_mul_ps(magnitude, _mm256_set1_ps(1.0F / 448.0F));
+  const __mmask8 use = _mm256_cmp_ps_mask(scale, _mm256_set1_ps(0x1p-126F), _CMP_NLT_UQ);
+  _mm256_storeu_ps(reinterpret_cast<float*>(scales), _mm256_maskz_mov_ps(use, scale));
+  store_rule(rule, _mm256_setzero_ps(), inverse_or_zero(use, scale), _mm256_setzero_si256());
+  return true;
+}
+
 FT_INLINE bool rule_batch(const WireFormat& format, __m512 extremes, BatchRule& rule,
                           std::uint8_t* scales) {
   const __m256 low = _mm512_castps512_ps256(extremes);
@@ -603,23 +614,48 @@ FT_INLINE bool rule_batch(const WireFormat& format, __m512 extremes, BatchRule& 
       return symmetric_batch(low, high, format.bits, rule, scales);
     case WireFormat::Scale::log8:
       return log8_batch(low, high, format.bits, rule, scales);
-    default:
-      return false;
+    case WireFormat::Scale::fp32:
+      return fp8_batch(low, high, rule, scales);
+    case WireFormat::Scale::none:
+      break;
   }
+  return false;
 }
 
-template <bool Affine>
+// e4m3 codes of values that lie within +-448 (a rounding above): adding 2^20 times the value's own
+// power of two leaves a sum whose last bit is the third of the mantissa, so that the addition
+// itself rounds to nearest even; below 2^-6 all share one power of two, which gives the denormals.
+FT_INLINE __m512i fp8_in_range(__m512 x) {
+  const __m512i u = _mm512_castps_si512(x);
+  const __m512i magnitude = _mm512_and_si512(u, _mm512_set1_epi32(0x7fffffff));
+  const __m512i floor = _mm512_max_epi32(magnitude, _mm512_set1_epi32(0x3c800000));
+  const __m512i power = _mm512_and_si512(floor, _mm512_set1_epi32(0x7f800000));
+  const __m512i large = _mm512_add_epi32(power, _mm512_set1_epi32(20 << 23));
+  const __m512 sum = _mm512_add_ps(_mm512_castsi512_ps(magnitude), _mm512_castsi512_ps(large));
+  const __m512i mantissa = _mm512_sub_epi32(_mm512_castps_si512(sum), large);
+  const __m512i exponent =
+      _mm512_sub_epi32(_mm512_srli_epi32(power, 20), _mm512_set1_epi32((120 << 3) + 8));
+  const __m512i code = _mm512_add_epi32(mantissa, exponent);
+  // code | (u >> 24 & 0x80)
+  return _mm512_ternarylogic_epi32(_mm512_srli_epi32(u, 24), _mm512_set1_epi32(0x80), code, 0xea);
+}
+
+enum class Coding { affine, biased, fp8 };
+
+template <Coding C>
 FT_INLINE __m512i free_code(__m512 x, __m512 subtract, __m512 inverse) {
-  if constexpr (Affine) {
+  if constexpr (C == Coding::affine) {
     x = _mm512_sub_ps(x, subtract);
+  } else if constexpr (C == Coding::fp8) {
+    return fp8_in_range(_mm512_mul_ps(x, inverse));
   }
   return _mm512_cvtps_epi32(_mm512_mul_ps(x, inverse));
 }
 
 // 64 bytes of codes from two registers of 32 words each, given in the order that packus leaves.
-template <bool Affine>
+template <Coding C>
 FT_INLINE __m512i finish_codes(__m512i a, __m512i b, __m512i bias, __m512i top) {
-  if constexpr (Affine) {
+  if constexpr (C != Coding::biased) {
     return _mm512_packus_epi16(a, b);
   } else {  // a rounding tie can reach one above the top code
     return _mm512_min_epu8(
@@ -627,7 +663,7 @@ FT_INLINE __m512i finish_codes(__m512i a, __m512i b, __m512i bias, __m512i top) 
   }
 }
 
-template <int V, bool Affine>
+template <int V, Coding C>
 FT_INLINE void quantise_batch(const float* values, const BatchRule& rule, __m512i top,
                               std::uint8_t* codes) {
   const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
@@ -641,12 +677,11 @@ FT_INLINE void quantise_batch(const float* values, const BatchRule& rule, __m512
       std::uint8_t* to = codes + 16 * (g * V + v);
       __m512i c[4];
       for (int i = 0; i < kSteps; ++i) {
-        c[i] = free_code<Affine>(_mm512_loadu_ps(from + 16 * i), subtract, inverse);
+        c[i] = free_code<C>(_mm512_loadu_ps(from + 16 * i), subtract, inverse);
       }
       const __m512i ab = _mm512_packs_epi32(c[0], c[1]);
       const __m512i cd = V == 2 ? ab : _mm512_packs_epi32(c[2], c[3]);
-      const __m512i bytes =
-          _mm512_permutexvar_epi32(order, finish_codes<Affine>(ab, cd, bias, top));
+      const __m512i bytes = _mm512_permutexvar_epi32(order, finish_codes<C>(ab, cd, bias, top));
       if constexpr (V == 2) {
         // Of each 16 bytes the first half is wanted: dwords 0, 4, 8, 12 and 1, 5, 9, 13.
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_castsi512_si256(bytes));
@@ -657,19 +692,32 @@ FT_INLINE void quantise_batch(const float* values, const BatchRule& rule, __m512
   }
 }
 
-// Even and odd values of 32 bf16, quantised apart and put together again as words in order.
-template <bool Affine>
+// Even and odd values of 32 bf16, quantised apart; of each 128-bit lane the words of its four even
+// values, then those of its four odd ones.
+template <Coding C>
 FT_INLINE __m512i words_of(const std::uint8_t* bf16, __m512 subtract, __m512 inverse) {
   const __m512i x = _mm512_loadu_si512(bf16);
-  const __m512i even = free_code<Affine>(even_values(x), subtract, inverse);
-  const __m512i odd = free_code<Affine>(odd_values(x), subtract, inverse);
-  return _mm512_mask_mov_epi16(even, 0xaaaaaaaaU, _mm512_slli_epi32(odd, 16));
+  return _mm512_packs_epi32(free_code<C>(even_values(x), subtract, inverse),
+                            free_code<C>(odd_values(x), subtract, inverse));
 }
 
-template <int V, bool Affine>
+// Where the code of each of 64 values stands after words_of and a pack to bytes: in the 16 bytes of
+// its lane first the values of the first 32, then those of the others.
+struct alignas(64) ByteOrder {
+  std::uint8_t at[64];
+  constexpr ByteOrder() : at{} {
+    for (unsigned j = 0; j < 64; ++j) {
+      const unsigned pair = j % 32 / 2;
+      at[j] = static_cast<std::uint8_t>(16 * (pair / 4) + 4 * (j % 2) + pair % 4 + 8 * (j / 32));
+    }
+  }
+};
+
+template <int V, Coding C>
 FT_INLINE void quantise_batch(const std::uint8_t* bf16, const BatchRule& rule, __m512i top,
                               std::uint8_t* codes) {
-  const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+  static constexpr ByteOrder kOrder;
+  const __m512i order = _mm512_load_si512(kOrder.at);
   for (int g = 0; g < kBatch; ++g) {
     const __m512 subtract = _mm512_set1_ps(rule.subtract[g]);
     const __m512 inverse = _mm512_set1_ps(rule.inverse[g]);
@@ -677,9 +725,9 @@ FT_INLINE void quantise_batch(const std::uint8_t* bf16, const BatchRule& rule, _
     for (int v = 0; v < V; v += 4) {
       const std::uint8_t* from = bf16 + 32 * (g * V + v);
       std::uint8_t* to = codes + 16 * (g * V + v);
-      const __m512i a = words_of<Affine>(from, subtract, inverse);
-      const __m512i b = V == 2 ? a : words_of<Affine>(from + 64, subtract, inverse);
-      const __m512i bytes = _mm512_permutexvar_epi64(order, finish_codes<Affine>(a, b, bias, top));
+      const __m512i a = words_of<C>(from, subtract, inverse);
+      const __m512i b = V == 2 ? a : words_of<C>(from + 64, subtract, inverse);
+      const __m512i bytes = _mm512_permutexvar_epi8(order, finish_codes<C>(a, b, bias, top));
       if constexpr (V == 2) {
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_castsi512_si256(bytes));
       } else {
@@ -762,34 +810,44 @@ FT_INLINE void send_spikes(const Source* values, __m512 extremes, std::uint8_t* 
 }
 
 // Eight groups from `first`; false (and nothing promised about the output) where one is special.
+// Between the two halves of the work on eight groups: steps 1 to 3, and step 4.
+struct alignas(64) PreparedBatch {
+  BatchRule rule;
+  __m512 extremes;    // of whole groups, for the spikes
+  bool done = false;  // false: the groups must be done one by one
+};
+
 template <int V, bool Spike, typename Source>
-FT_INLINE bool quantise_eight(const WireFormat& format, const BlockLayout& layout,
-                              const Source* values, std::size_t first, std::uint8_t* codes,
-                              std::uint8_t* block) {
+FT_INLINE void prepare_eight(const WireFormat& format, const Source* values, std::uint8_t* scales,
+                             PreparedBatch& batch) {
   BatchExtremes e;
   find_extremes<V, Spike>(values, e);
   reduce_lanes<Spike>(e);
   const __m512 outer = e.first[0];
   const __m512 span = _mm512_and_ps(outer, _mm512_castsi512_ps(_mm512_set1_epi32(0x7fffffff)));
   const __m512 infinity = _mm512_castsi512_ps(_mm512_set1_epi32(0x7f800000));
-  BatchRule rule;
-  if (e.nan || _mm512_cmp_ps_mask(span, infinity, _CMP_NLT_UQ) != 0 ||
-      !rule_batch(format, Spike ? e.second[0] : outer, rule,
-                  block + layout.scales + first * scale_bytes(format))) {
-    return false;
-  }
+  batch.extremes = outer;
+  batch.done = !e.nan && _mm512_cmp_ps_mask(span, infinity, _CMP_NLT_UQ) == 0 &&
+               rule_batch(format, Spike ? e.second[0] : outer, batch.rule, scales);
+}
+
+template <int V, bool Spike, typename Source>
+FT_INLINE void finish_eight(const WireFormat& format, const BlockLayout& layout,
+                            const Source* values, std::size_t first, const PreparedBatch& batch,
+                            std::uint8_t* codes, std::uint8_t* block) {
   const __m512i top = _mm512_set1_epi8(static_cast<char>((1 << format.bits) - 1));
   std::uint8_t* to = codes + 16 * V * first;
   if (format.scale == WireFormat::Scale::affine) {
-    quantise_batch<V, true>(values, rule, top, to);
+    quantise_batch<V, Coding::affine>(values, batch.rule, top, to);
+  } else if (format.scale == WireFormat::Scale::fp32) {
+    quantise_batch<V, Coding::fp8>(values, batch.rule, top, to);
   } else {
-    quantise_batch<V, false>(values, rule, top, to);
+    quantise_batch<V, Coding::biased>(values, batch.rule, top, to);
   }
   if constexpr (Spike) {
-    send_spikes<V>(values, outer, block + layout.spikes + 4 * first,
+    send_spikes<V>(values, batch.extremes, block + layout.spikes + 4 * first,
                    block + layout.positions + 2 * first, to);
   }
-  return true;
 }
 
 FT_INLINE const float* as_fp32(const float* values, std::size_t, float*) { return values; }
@@ -799,47 +857,85 @@ FT_INLINE const float* as_fp32(const std::uint8_t* bf16, std::size_t n, float* r
   return room;
 }
 
+// Groups [first, last) of one tile; `values` are those of group `first`.
 template <int V, typename Source>
-void quantise_groups(const WireFormat& format, const BlockLayout& layout, const Source* values,
-                     std::uint8_t* codes, std::uint8_t* block) {
+FT_INLINE void quantise_slowly(const WireFormat& format, const BlockLayout& layout,
+                               const Source* values, std::size_t first, std::size_t last,
+                               std::uint8_t* codes, std::uint8_t* block) {
   alignas(64) float room[kBatch * 16 * V];
-  for (std::size_t g = 0; g < layout.groups; g += kBatch) {
-    const Source* from = group_at<V>(values, static_cast<int>(g));
-    const std::size_t last = g + kBatch <= layout.groups ? g + kBatch : layout.groups;
-    const bool done =
-        g + kBatch == last &&
-        (format.spike ? quantise_eight<V, true>(format, layout, from, g, codes, block)
-                      : quantise_eight<V, false>(format, layout, from, g, codes, block));
-    if (!done) {
-      quantise_one_by_one<V>(format, layout, as_fp32(from, 16 * V * (last - g), room), g, last,
-                             codes, block);
+  quantise_one_by_one<V>(format, layout, as_fp32(values, 16 * V * (last - first), room), first,
+                         last, codes, block);
+}
+
+// Four batches are prepared before the first is finished: the way from a batch's values to its rule
+// is a long chain of dependent instructions, which those of the others fill.
+template <int V, bool Spike, typename Source>
+void quantise_groups(const WireFormat& format, const BlockLayout& layout, const TileRun& run,
+                     const Source* values) {
+  constexpr std::size_t kFlight = 4;
+  const std::size_t batches = layout.groups / kBatch;  // of a tile
+  const auto values_of = [&](std::size_t tile, std::size_t group) {
+    return group_at<V>(values, static_cast<int>(tile * layout.groups + group));
+  };
+  PreparedBatch flight[kFlight];
+  for (std::size_t begin = 0; begin < run.tiles * batches; begin += kFlight) {
+    const std::size_t left = run.tiles * batches - begin;
+    const std::size_t count = left < kFlight ? left : kFlight;
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t tile = (begin + i) / batches;
+      const std::size_t first = (begin + i) % batches * kBatch;
+      prepare_eight<V, Spike>(format, values_of(tile, first),
+                              run.block(tile) + layout.scales + first * scale_bytes(format),
+                              flight[i]);
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t tile = (begin + i) / batches;
+      const std::size_t first = (begin + i) % batches * kBatch;
+      if (flight[i].done) {
+        finish_eight<V, Spike>(format, layout, values_of(tile, first), first, flight[i],
+                               run.codes(tile), run.block(tile));
+      } else {
+        quantise_slowly<V>(format, layout, values_of(tile, first), first, first + kBatch,
+                           run.codes(tile), run.block(tile));
+      }
     }
   }
+  for (std::size_t tile = 0; batches * kBatch < layout.groups && tile < run.tiles; ++tile) {
+    quantise_slowly<V>(format, layout, values_of(tile, batches * kBatch), batches * kBatch,
+                       layout.groups, run.codes(tile), run.block(tile));
+  }
+}
+
+template <int V, typename Source>
+void quantise_by_spike(const WireFormat& format, const BlockLayout& layout, const TileRun& run,
+                       const Source* values) {
+  format.spike ? quantise_groups<V, true>(format, layout, run, values)
+               : quantise_groups<V, false>(format, layout, run, values);
 }
 
 template <typename Source>
-void quantise_from(const WireFormat& format, const BlockLayout& layout, const Source* values,
-                   std::uint8_t* codes, std::uint8_t* block) {
+void quantise_from(const WireFormat& format, const BlockLayout& layout, const TileRun& run,
+                   const Source* values) {
   switch (format.group) {
     case 32:
-      return quantise_groups<2>(format, layout, values, codes, block);
+      return quantise_by_spike<2>(format, layout, run, values);
     case 64:
-      return quantise_groups<4>(format, layout, values, codes, block);
+      return quantise_by_spike<4>(format, layout, run, values);
     default:
-      return quantise_groups<8>(format, layout, values, codes, block);
+      return quantise_by_spike<8>(format, layout, run, values);
   }
 }
 
-void quantise(const WireFormat& format, const BlockLayout& layout, ConstValues values,
-              std::uint8_t* codes, std::uint8_t* block) {
+void quantise(const WireFormat& format, const BlockLayout& layout, const TileRun& run,
+              ConstValues values) {
   if (values.type == ValueType::fp32) {
-    quantise_from(format, layout, static_cast<const float*>(values.data), codes, block);
+    quantise_from(format, layout, run, static_cast<const float*>(values.data));
   } else if (values.type == ValueType::bf16) {
-    quantise_from(format, layout, static_cast<const std::uint8_t*>(values.data), codes, block);
+    quantise_from(format, layout, run, static_cast<const std::uint8_t*>(values.data));
   } else {
-    alignas(64) float wide[kBlockValues];
-    load(values.type, values.data, layout.values, wide);
-    quantise_from(format, layout, static_cast<const float*>(wide), codes, block);
+    alignas(64) float wide[kTilesAtOnce * kBlockValues];
+    load(values.type, values.data, run.tiles * layout.values, wide);
+    quantise_from(format, layout, run, static_cast<const float*>(wide));
   }
 }
 
@@ -855,8 +951,9 @@ FT_INLINE std::uint32_t read_scale(const std::uint8_t* from, std::size_t size) {
   return metadata;
 }
 
-// How decoded values leave: stored, added to what is there, or rounded to 16 bits.
-enum class Out { fp32, fp32_sum, bf16, fp16 };
+// How decoded values leave: stored, added to what is there, or rounded to 16 bits (bf16 by integer
+// arithmetic, or by the processor's own instruction).
+enum class Out { fp32, fp32_sum, bf16, bf16_native, fp16 };
 
 template <Out To>
 struct Element {
@@ -888,6 +985,22 @@ FT_INLINE __m512i round_to_bf16(__m512 a, __m512 b) {
   return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), packed);
 }
 
+// AVX512_BF16 rounds 32 values in one instruction, but takes denormals for zeros: only where none
+// can occur (no_denormals). Written out, so that this file needs no flag that older processors
+// lack.
+FT_INLINE __m512i round_native(__m512 a, __m512 b) {
+  __m512i result;
+  __asm__("vcvtne2ps2bf16 %1, %2, %0" : "=v"(result) : "v"(a), "v"(b));
+  return result;
+}
+
+// Scale and offset are zero or at least 2^-90 and have 24 bits at most, so code * scale + offset is
+// zero or at least 2^-114. NaN and infinity pass too.
+FT_INLINE bool no_denormals(GroupScale s) {
+  const auto safe = [](float x) { return x == 0 || (float_bits(x) & 0x7fffffffU) >= 0x12800000U; };
+  return safe(s.scale) && safe(s.offset);
+}
+
 template <Out To>
 FT_INLINE void emit(typename Element<To>::Type* to, __m512 a, __m512 b) {
   if constexpr (To == Out::fp32) {
@@ -898,6 +1011,8 @@ FT_INLINE void emit(typename Element<To>::Type* to, __m512 a, __m512 b) {
     _mm512_storeu_ps(to + 16, _mm512_add_ps(_mm512_loadu_ps(to + 16), b));
   } else if constexpr (To == Out::bf16) {
     _mm512_storeu_si512(to, round_to_bf16(a, b));
+  } else if constexpr (To == Out::bf16_native) {
+    _mm512_storeu_si512(to, round_native(a, b));
   } else {
     _mm512_storeu_si512(
         to, _mm512_inserti64x4(_mm512_castsi256_si512(fp32_to_fp16(a)), fp32_to_fp16(b), 1));
@@ -913,54 +1028,144 @@ FT_INLINE typename Element<To>::Type spike_value(std::uint16_t bits,
     return value;
   } else if constexpr (To == Out::fp32_sum) {
     return before + value;
-  } else if constexpr (To == Out::bf16) {
-    return bits;
-  } else {
+  } else if constexpr (To == Out::fp16) {
     return to_fp16(value).bits;
+  } else {
+    return bits;
   }
 }
 
-template <bool Fp8>
+// The table of a group whose codes have few bits: what the 32 codes from First on come back as,
+// rounded to bf16. One permutation then decodes 32 values.
+template <int First>
+FT_INLINE __m512i bf16_table(__m512 scale, __m512 offset) {
+  const __m512 codes = _mm512_setr_ps(First, First + 1, First + 2, First + 3, First + 4, First + 5,
+                                      First + 6, First + 7, First + 8, First + 9, First + 10,
+                                      First + 11, First + 12, First + 13, First + 14, First + 15);
+  const __m512 next = _mm512_add_ps(codes, _mm512_set1_ps(16.0F));
+  return round_to_bf16(_mm512_fmadd_ps(codes, scale, offset), _mm512_fmadd_ps(next, scale, offset));
+}
+
 FT_INLINE __m512 decode(const std::uint8_t* codes, __m512 scale, __m512 offset) {
   const __m128i c = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes));
-  if constexpr (Fp8) {
-    return _mm512_mul_ps(fp8_to_fp32(c), scale);
-  } else {
-    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(c)), scale, offset);
+  return _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(c)), scale, offset);
+}
+
+FT_INLINE __m512 decode_fp8(const std::uint8_t* codes, __m512 scale) {
+  return _mm512_mul_ps(fp8_to_fp32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes))),
+                       scale);
+}
+
+// A message of ours holds no NaN code and no scale whose 256-fold overflows; a broken one may.
+template <int V>
+FT_INLINE bool plain_fp8(const std::uint8_t* codes, float scale) {
+  const __m256i magnitude = _mm256_set1_epi8(0x7f);
+  unsigned nan = 0;
+  for (int i = 0; i < 16 * V; i += 32) {
+    const __m256i c = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes + i));
+    nan |= _mm256_cmpeq_epi8_mask(_mm256_and_si256(c, magnitude), magnitude);
+  }
+  return nan == 0 && scale < 0x1p119F;
+}
+
+// See fp8_to_fp32: shifted by 7 the code is an fp16 pattern of its value / 256, but for bit 14,
+// where the extended sign stands.
+FT_INLINE __m512i fp8_to_fp16(const std::uint8_t* codes) {
+  const __m256i c = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes));
+  return _mm512_and_si512(_mm512_slli_epi16(_mm512_cvtepi8_epi16(c), 7),
+                          _mm512_set1_epi16(static_cast<short>(0xbf80)));
+}
+
+// fp8: one byte, scaled; narrow: at most five bits; six and wide: the rest.
+enum class Codes { fp8, narrow, six, wide };
+
+template <Out To, int V>
+FT_INLINE void dequantise_fp8(const std::uint8_t* codes, float scale,
+                              typename Element<To>::Type* to) {
+  const bool plain = plain_fp8<V>(codes, scale);
+  const __m512 by = _mm512_set1_ps(plain ? 256.0F * scale : scale);
+  for (int i = 0; i < 16 * V; i += 32) {
+    if (plain) [[likely]] {
+      const __m512i half = fp8_to_fp16(codes + i);
+      emit<To>(to + i, _mm512_mul_ps(_mm512_cvtph_ps(_mm512_castsi512_si256(half)), by),
+               _mm512_mul_ps(_mm512_cvtph_ps(_mm512_extracti64x4_epi64(half, 1)), by));
+    } else {
+      emit<To>(to + i, decode_fp8(codes + i, by), decode_fp8(codes + i + 16, by));
+    }
   }
 }
 
-template <Out To, bool Fp8>
+template <Out To, Codes From, int V>
+FT_INLINE void dequantise_group(const std::uint8_t* codes, GroupScale s,
+                                typename Element<To>::Type* to) {
+  const __m512 scale = _mm512_set1_ps(s.scale);
+  const __m512 offset = _mm512_set1_ps(s.offset);
+  if constexpr (From == Codes::fp8) {
+    dequantise_fp8<To, V>(codes, s.scale, to);
+  } else if constexpr (From == Codes::narrow || From == Codes::six) {
+    const __m512i table = bf16_table<0>(scale, offset);
+    const __m512i upper = From == Codes::six ? bf16_table<32>(scale, offset) : table;
+    for (int i = 0; i < 16 * V; i += 32) {
+      const __m512i c =
+          _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes + i)));
+      _mm512_storeu_si512(to + i, From == Codes::six ? _mm512_permutex2var_epi16(table, c, upper)
+                                                     : _mm512_permutexvar_epi16(c, table));
+    }
+  } else {
+    for (int i = 0; i < 16 * V; i += 32) {
+      emit<To>(to + i, decode(codes + i, scale, offset), decode(codes + i + 16, scale, offset));
+    }
+  }
+}
+
+template <Out To, Codes From, int V>
+FT_INLINE void dequantise_one(const std::uint8_t* codes, GroupScale s,
+                              typename Element<To>::Type* to) {
+  if constexpr (To == Out::bf16_native) {
+    if (!no_denormals(s)) [[unlikely]] {
+      return dequantise_group<Out::bf16, From, V>(codes, s, to);
+    }
+  }
+  dequantise_group<To, From, V>(codes, s, to);
+}
+
+template <Out To, Codes From, int V>
 void dequantise_groups(const WireFormat& format, const BlockLayout& layout,
                        const std::uint8_t* codes, const std::uint8_t* block, void* out) {
   using Type = typename Element<To>::Type;
+  constexpr std::size_t kGroup = 16 * V;
   const std::size_t scale_size = scale_bytes(format);
-  const auto group = static_cast<std::size_t>(format.group);
   for (std::size_t g = 0; g < layout.groups; ++g) {
     const GroupScale s = group_scale(
         format.scale, format.bits, read_scale(block + layout.scales + g * scale_size, scale_size));
-    const __m512 scale = _mm512_set1_ps(s.scale);
-    const __m512 offset = _mm512_set1_ps(s.offset);
-    Type* to = static_cast<Type*>(out) + g * group;
-    std::size_t positions[2] = {};
-    Type spikes[2] = {};
-    if (format.spike) {
-      // A broken message must not lead out of the group.
-      positions[0] = block[layout.positions + 2 * g] & (group - 1);
-      positions[1] = block[layout.positions + 2 * g + 1] & (group - 1);
-      std::uint16_t pair[2];
-      __builtin_memcpy(pair, block + layout.spikes + 4 * g, sizeof(pair));
-      spikes[0] = spike_value<To>(pair[0], to[positions[0]]);
-      spikes[1] = spike_value<To>(pair[1], to[positions[1]]);
+    Type* to = static_cast<Type*>(out) + g * kGroup;
+    if (!format.spike) {
+      dequantise_one<To, From, V>(codes + g * kGroup, s, to);
+      continue;
     }
-    for (std::size_t i = 0; i < group; i += 32) {
-      const std::uint8_t* from = codes + g * group + i;
-      emit<To>(to + i, decode<Fp8>(from, scale, offset), decode<Fp8>(from + 16, scale, offset));
-    }
-    if (format.spike) {
-      to[positions[0]] = spikes[0];
-      to[positions[1]] = spikes[1];
-    }
+    // A broken message must not lead out of the group.
+    const std::size_t low = block[layout.positions + 2 * g] & (kGroup - 1);
+    const std::size_t high = block[layout.positions + 2 * g + 1] & (kGroup - 1);
+    std::uint16_t pair[2];
+    __builtin_memcpy(pair, block + layout.spikes + 4 * g, sizeof(pair));
+    const Type low_value = spike_value<To>(pair[0], to[low]);
+    const Type high_value = spike_value<To>(pair[1], to[high]);
+    dequantise_one<To, From, V>(codes + g * kGroup, s, to);
+    to[low] = low_value;
+    to[high] = high_value;
+  }
+}
+
+template <Out To, Codes From>
+void dequantise_from(const WireFormat& format, const BlockLayout& layout, const std::uint8_t* codes,
+                     const std::uint8_t* block, void* out) {
+  switch (format.group) {
+    case 32:
+      return dequantise_groups<To, From, 2>(format, layout, codes, block, out);
+    case 64:
+      return dequantise_groups<To, From, 4>(format, layout, codes, block, out);
+    default:
+      return dequantise_groups<To, From, 8>(format, layout, codes, block, out);
   }
 }
 
@@ -968,12 +1173,25 @@ template <Out To>
 void dequantise_to(const WireFormat& format, const BlockLayout& layout, const std::uint8_t* codes,
                    const std::uint8_t* block, void* out) {
   if (format.kind == WireFormat::Kind::fp8) {
-    dequantise_groups<To, true>(format, layout, codes, block, out);
+    dequantise_from<To, Codes::fp8>(format, layout, codes, block, out);
   } else {
-    dequantise_groups<To, false>(format, layout, codes, block, out);
+    dequantise_from<To, Codes::wide>(format, layout, codes, block, out);
   }
 }
 
+template <bool Native>
+void dequantise_to_bf16(const WireFormat& format, const BlockLayout& layout,
+                        const std::uint8_t* codes, const std::uint8_t* block, void* out) {
+  if (format.kind == WireFormat::Kind::integer && format.bits <= 5) {
+    dequantise_from<Out::bf16, Codes::narrow>(format, layout, codes, block, out);
+  } else if (format.kind == WireFormat::Kind::integer && format.bits == 6) {
+    dequantise_from<Out::bf16, Codes::six>(format, layout, codes, block, out);
+  } else {
+    dequantise_to<Native ? Out::bf16_native : Out::bf16>(format, layout, codes, block, out);
+  }
+}
+
+template <bool Native>
 void dequantise(const WireFormat& format, const BlockLayout& layout, const std::uint8_t* codes,
                 const std::uint8_t* block, MutableValues out, bool accumulate) {
   switch (out.type) {
@@ -981,7 +1199,7 @@ void dequantise(const WireFormat& format, const BlockLayout& layout, const std::
       return accumulate ? dequantise_to<Out::fp32_sum>(format, layout, codes, block, out.data)
                         : dequantise_to<Out::fp32>(format, layout, codes, block, out.data);
     case ValueType::bf16:
-      return dequantise_to<Out::bf16>(format, layout, codes, block, out.data);
+      return dequantise_to_bf16<Native>(format, layout, codes, block, out.data);
     case ValueType::fp16:
       return dequantise_to<Out::fp16>(format, layout, codes, block, out.data);
   }
@@ -1106,47 +1324,17 @@ void unpack(const std::uint8_t* in, std::size_t n, std::uint8_t* codes) {
   }
 }
 
-void pack_planes(int bits, const std::uint8_t* codes, std::size_t n, std::uint8_t* out) {
-  switch (bits) {
-    case 2:
-      return pack<2>(codes, n, out);
-    case 3:
-      return pack<3>(codes, n, out);
-    case 4:
-      return pack<4>(codes, n, out);
-    case 5:
-      return pack<5>(codes, n, out);
-    case 6:
-      return pack<6>(codes, n, out);
-    default:
-      return pack<7>(codes, n, out);
-  }
-}
-
-void unpack_planes(int bits, const std::uint8_t* in, std::size_t n, std::uint8_t* codes) {
-  switch (bits) {
-    case 2:
-      return unpack<2>(in, n, codes);
-    case 3:
-      return unpack<3>(in, n, codes);
-    case 4:
-      return unpack<4>(in, n, codes);
-    case 5:
-      return unpack<5>(in, n, codes);
-    case 6:
-      return unpack<6>(in, n, codes);
-    default:
-      return unpack<7>(in, n, codes);
-  }
-}
+#include "kernels/codec/tile_table.inc"
 
 }  // namespace
 
 const TileKernels& avx512_tile_kernels() {
-  static constexpr TileKernels kKernels{
-      "avx512",   load,     store,      add,         encode_fp8,
-      decode_fp8, quantise, dequantise, pack_planes, unpack_planes,
-  };
+  static constexpr TileKernels kKernels = tile_table("avx512", dequantise<false>);
+  return kKernels;
+}
+
+const TileKernels& avx512_bf16_tile_kernels() {
+  static constexpr TileKernels kKernels = tile_table("avx512_bf16", dequantise<true>);
   return kKernels;
 }
 

@@ -12,6 +12,19 @@
 
 namespace foretoken::kernels {
 
+// Consecutive tiles of one layout that are quantised together: at most kTilesAtOnce.
+inline constexpr std::size_t kTilesAtOnce = 4;
+struct TileRun {
+  std::size_t tiles;
+  std::uint8_t* first_codes;
+  std::size_t code_stride;  // bytes from the codes of one tile to those of the next
+  std::uint8_t* first_block;
+  std::size_t block_bytes;
+
+  std::uint8_t* codes(std::size_t tile) const { return first_codes + tile * code_stride; }
+  std::uint8_t* block(std::size_t tile) const { return first_block + tile * block_bytes; }
+};
+
 struct TileKernels {
   const char* name;
 
@@ -22,10 +35,10 @@ struct TileKernels {
   void (*encode_fp8)(const float* in, std::size_t n, std::uint8_t* out);
   void (*decode_fp8)(const std::uint8_t* in, std::size_t n, float* out);
 
-  // Writes one code byte per value to `codes`, and scales, spikes and positions into `block`. With
-  // 8-bit codes `codes` may be `block` itself.
-  void (*quantise)(const WireFormat& format, const BlockLayout& layout, ConstValues values,
-                   std::uint8_t* codes, std::uint8_t* block);
+  // Writes one code byte per value to the run's codes, and scales, spikes and positions into its
+  // blocks. With 8-bit codes the two may be the same.
+  void (*quantise)(const WireFormat& format, const BlockLayout& layout, const TileRun& run,
+                   ConstValues values);
   // The inverse; writes layout.values values, or adds them (fp32 only).
   void (*dequantise)(const WireFormat& format, const BlockLayout& layout, const std::uint8_t* codes,
                      const std::uint8_t* block, MutableValues out, bool accumulate);
@@ -35,8 +48,15 @@ struct TileKernels {
   void (*unpack_planes)(int bits, const std::uint8_t* in, std::size_t n, std::uint8_t* codes);
 };
 
+// The values of one tile of a run.
+inline ConstValues values_of(ConstValues run, const BlockLayout& layout, std::size_t tile) {
+  return {static_cast<const std::uint8_t*>(run.data) + tile * layout.values * value_bytes(run.type),
+          run.type};
+}
+
 const TileKernels& reference_tile_kernels();
-const TileKernels& avx2_tile_kernels();    // call only where the processor has AVX2
-const TileKernels& avx512_tile_kernels();  // AVX-512 F, BW, VL, DQ and VBMI
+const TileKernels& avx2_tile_kernels();         // call only where the processor has AVX2
+const TileKernels& avx512_tile_kernels();       // AVX-512 F, BW, VL, DQ and VBMI
+const TileKernels& avx512_bf16_tile_kernels();  // and BF16
 
 }  // namespace foretoken::kernels

@@ -113,8 +113,8 @@ void quantise_fp32(const WireFormat& format, const BlockLayout& layout, const fl
   }
 }
 
-void quantise(const WireFormat& format, const BlockLayout& layout, ConstValues values,
-              std::uint8_t* codes, std::uint8_t* block) {
+void quantise_tile(const WireFormat& format, const BlockLayout& layout, ConstValues values,
+                   std::uint8_t* codes, std::uint8_t* block) {
   if (values.type == ValueType::fp32) {
     quantise_fp32(format, layout, static_cast<const float*>(values.data), codes, block);
     return;
@@ -122,6 +122,14 @@ void quantise(const WireFormat& format, const BlockLayout& layout, ConstValues v
   float wide[kBlockValues];
   load(values.type, values.data, layout.values, wide);
   quantise_fp32(format, layout, wide, codes, block);
+}
+
+void quantise(const WireFormat& format, const BlockLayout& layout, const TileRun& run,
+              ConstValues values) {
+  for (std::size_t tile = 0; tile < run.tiles; ++tile) {
+    quantise_tile(format, layout, values_of(values, layout, tile), run.codes(tile),
+                  run.block(tile));
+  }
 }
 
 void dequantise_fp32(const WireFormat& format, const BlockLayout& layout, const std::uint8_t* codes,

@@ -1,12 +1,14 @@
 #include "kernels/collective/timing.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
+#include <functional>
 #include <memory>
 
 #include "kernels/base/aligned_buffer.h"
 #include "kernels/base/float_types.h"
+#include "kernels/base/rounds.h"
+#include "kernels/codec/numeric_error.h"
 
 namespace foretoken::kernels {
 namespace {
@@ -30,6 +32,25 @@ Bytes input_for(const CollectiveDesc& desc, int rank) {
   return in;
 }
 
+// Of `out`, the all-reduce of every rank's input_for.
+double snr_of(const CollectiveDesc& desc, int ranks, const Bytes& out) {
+  if (desc.operation != Operation::all_reduce) {
+    return 0;
+  }
+  const auto wide = [&](const Bytes& bytes) {
+    std::vector<float> x(desc.values);
+    best_codec().pack(parse_wire_format("fp32"), {bytes.data(), desc.type}, desc.values,
+                      reinterpret_cast<std::uint8_t*>(x.data()));
+    return x;
+  };
+  std::vector<double> exact(desc.values);
+  for (int rank = 0; rank < ranks; ++rank) {
+    const auto x = wide(input_for(desc, rank));
+    std::transform(x.begin(), x.end(), exact.begin(), exact.begin(), std::plus<>());
+  }
+  return numeric_error(exact, wide(out)).snr_db;
+}
+
 struct Candidate {
   Candidate(Transport& transport, const CollectiveDesc& desc)
       : collective(transport, desc),
@@ -38,24 +59,13 @@ struct Candidate {
 
   double run(Transport& transport, int runs) {
     barrier(transport);
-    const auto begin = std::chrono::steady_clock::now();
-    for (int i = 0; i < runs; ++i) {
-      collective.run(in.data(), out.data());
-    }
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-    return took.count() / runs;
+    return wall_seconds(runs, [&] { collective.run(in.data(), out.data()); });
   }
 
   Collective collective;
   Bytes in;
   Bytes out;
-  std::vector<double> rounds;
 };
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 }  // namespace
 
@@ -76,18 +86,20 @@ std::vector<CollectiveTime> time_collectives(Transport& transport,
                                              const std::vector<CollectiveDesc>& descs, int rounds,
                                              int runs_a_round) {
   std::vector<std::unique_ptr<Candidate>> candidates;
+  std::vector<Contestant> contestants;
   for (const CollectiveDesc& desc : descs) {
     candidates.push_back(std::make_unique<Candidate>(transport, desc));
-    candidates.back()->run(transport, 1);  // touches every page
+    Candidate* c = candidates.back().get();
+    c->run(transport, 1);  // touches every page
+    contestants.push_back({"", [c, &transport, runs_a_round](std::size_t) {
+                             return c->run(transport, runs_a_round);
+                           }});
   }
-  for (int round = 0; round < rounds; ++round) {
-    for (auto& c : candidates) {
-      c->rounds.push_back(c->run(transport, runs_a_round));
-    }
-  }
+  time_rounds(contestants, {.fewest = static_cast<std::size_t>(rounds)});
   std::vector<CollectiveTime> times;
-  for (auto& c : candidates) {
-    times.push_back({median(c->rounds), c->collective.wire_bytes()});
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    times.push_back({median(contestants[i].seconds), candidates[i]->collective.wire_bytes(),
+                     snr_of(descs[i], transport.ranks(), candidates[i]->out)});
   }
   return times;
 }

@@ -11,6 +11,7 @@ namespace foretoken::kernels {
 struct CollectiveTime {
   double seconds = 0;  // median over rounds, of one run
   std::uint64_t wire_bytes = 0;
+  double snr_db = 0;  // all-reduces: of this rank's last result against the fp64 sum
 };
 
 // Meets all ranks.

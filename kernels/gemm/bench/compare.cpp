@@ -4,29 +4,16 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
-#include <functional>
 #include <memory>
 
 #include "kernels/base/error.h"
+#include "kernels/base/rounds.h"
 #include "kernels/gemm/bench/operands.h"
 #include "kernels/gemm/onednn_gemm.h"
 
 namespace foretoken::kernels {
 namespace {
-
-struct Contestant {
-  std::string name;
-  std::function<void(std::size_t round)> run;
-  std::vector<double> seconds;
-};
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 std::size_t rotation(std::size_t bytes, bool cold) {
   const long l3 = std::max(0L, sysconf(_SC_LEVEL3_CACHE_SIZE));
@@ -51,11 +38,11 @@ Contestant ours(const std::string& name, const CompareOptions& options, std::int
       config.expand_once = config.expand_once && m >= kernels_of(isa).expand_from_rows;
     }
   }
-  return {name + " (" + to_string(config.isa) + ")",
-          [=, &gemm, &out](std::size_t round) {
-            gemm.run(descriptor, config, (*copies)[round % count], operands->view(), out.data());
-          },
-          {}};
+  return {name + " (" + to_string(config.isa) + ")", [=, &gemm, &out](std::size_t round) {
+            return wall_seconds(1, [&] {
+              gemm.run(descriptor, config, (*copies)[round % count], operands->view(), out.data());
+            });
+          }};
 }
 
 Contestant library(const CompareOptions& options, OneDnnKind kind, std::int64_t m,
@@ -73,39 +60,20 @@ Contestant library(const CompareOptions& options, OneDnnKind kind, std::int64_t 
   const std::string implementation = copies->front()->implementation();
   return {fmt::format("onednn {} ({})", kind == OneDnnKind::int8 ? "int8" : "bf16", implementation),
           [=, &out](std::size_t round) {
-            (*copies)[round % count]->run(operands->activations.data(), out.data());
-          },
-          {}};
-}
-
-void time_rounds(std::vector<Contestant>& contestants, double seconds) {
-  constexpr std::size_t kWarm = 2, kFewest = 7;
-  double spent = 0;
-  for (std::size_t round = 0; spent < seconds || round < kWarm + kFewest; ++round) {
-    for (Contestant& contestant : contestants) {
-      const auto start = std::chrono::steady_clock::now();
-      contestant.run(round);
-      const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
-      spent += time.count();
-      if (round >= kWarm) {
-        contestant.seconds.push_back(time.count());
-      }
-    }
-  }
+            return wall_seconds(1, [&] {
+              (*copies)[round % count]->run(operands->activations.data(), out.data());
+            });
+          }};
 }
 
 void print_rows(const std::vector<Contestant>& contestants, const CompareOptions& options,
                 std::int64_t m) {
   const double work = 2.0 * static_cast<double>(m * options.n * options.k);
   for (const Contestant& contestant : contestants) {
-    std::vector<double> ratios;
-    for (std::size_t i = 0; i < contestant.seconds.size(); ++i) {
-      ratios.push_back(contestants.front().seconds[i] / contestant.seconds[i]);
-    }
-    const double best = *std::min_element(contestant.seconds.begin(), contestant.seconds.end());
+    const double best = least(contestant.seconds);
     fmt::print("{:>5}  {:<34} {:>10.1f} {:>10.1f} {:>8.0f} {:>6.2f}  {}\n", m, contestant.name,
-               best * 1e6, median(contestant.seconds) * 1e6, work / best * 1e-9, median(ratios),
-               contestant.seconds.size());
+               best * 1e6, median(contestant.seconds) * 1e6, work / best * 1e-9,
+               median_speed(contestant, contestants.front()), contestant.seconds.size());
   }
   std::fflush(stdout);
 }
@@ -129,7 +97,7 @@ void compare_gemms(const CompareOptions& options) {
     for (const std::string& format : options.formats) {
       contestants.push_back(ours(format, options, m, gemm, out));
     }
-    time_rounds(contestants, options.seconds);
+    time_rounds(contestants, {.fewest = 7, .warm = 2, .least_seconds = options.seconds});
     print_rows(contestants, options, m);
   }
 }

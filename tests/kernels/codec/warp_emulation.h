@@ -42,14 +42,14 @@ class Warp {
   }
 
  private:
-  static constexpr std::size_t kStack = 128 * 1024;
+  static constexpr std::size_t kStack = std::size_t{128} * 1024;
   struct Fiber {
     ucontext_t context;
     bool done = false;
   };
 
   static char* stack(int lane) {  // used by one warp after another
-    static const std::unique_ptr<char[]> stacks(new char[kStack * kLanes]);
+    static const std::unique_ptr<char[]> stacks(new char[kStack * std::size_t{kLanes}]);
     return stacks.get() + kStack * static_cast<std::size_t>(lane);
   }
 
@@ -110,6 +110,8 @@ struct ThreadIndex {
 
 inline constexpr foretoken::kernels::emulation::ThreadIndex threadIdx;
 
+// NOLINTBEGIN(bugprone-reserved-identifier): CUDA's own names.
+
 inline float __int_as_float(int bits) { return __builtin_bit_cast(float, bits); }
 inline float __uint_as_float(std::uint32_t bits) { return __builtin_bit_cast(float, bits); }
 inline std::uint32_t __float_as_uint(float x) { return __builtin_bit_cast(std::uint32_t, x); }
@@ -142,3 +144,4 @@ inline unsigned __ballot_sync(unsigned, bool predicate) {
   }
   return mask;
 }
+// NOLINTEND(bugprone-reserved-identifier)

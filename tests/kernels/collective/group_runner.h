@@ -13,6 +13,7 @@
 #include <cstring>
 #include <exception>
 #include <functional>
+#include <numeric>
 #include <random>
 #include <string>
 #include <thread>
@@ -101,7 +102,8 @@ inline std::vector<Outcome> run_processes(
   for (std::size_t r = 0; r < outcomes.size(); ++r) {
     if (::read(pipes[r], &outcomes[r], sizeof(Outcome)) != sizeof(Outcome)) {
       outcomes[r].failed = true;
-      std::strcpy(outcomes[r].message.data(), "died without a word");
+      std::strncpy(outcomes[r].message.data(), "died without a word",
+                   outcomes[r].message.size() - 1);
     }
     ::close(pipes[r]);
     ::waitpid(children[r], nullptr, 0);
@@ -124,6 +126,7 @@ inline std::vector<float> rank_values(int rank, std::size_t n) {
 inline std::vector<float> two_step_reference(int ranks, std::size_t n, const WireFormat& first,
                                              const WireFormat& second, std::size_t chunks) {
   std::vector<std::vector<float>> x;
+  x.reserve(static_cast<std::size_t>(ranks));
   for (int rank = 0; rank < ranks; ++rank) {
     x.push_back(rank_values(rank, n));
   }
@@ -139,6 +142,7 @@ inline std::vector<float> two_step_reference(int ranks, std::size_t n, const Wir
       }
       std::vector<std::vector<std::uint8_t>> messages;
       std::vector<const std::uint8_t*> inputs;
+      inputs.reserve(x.size());
       for (const auto& values : x) {
         messages.emplace_back(packed_bytes(first, r.size()));
         reference_codec().pack(first, {values.data() + r.begin, ValueType::fp32}, r.size(),
@@ -179,6 +183,7 @@ inline double all_reduce_bound(int ranks, const WireFormat& first, const WireFor
 inline void expect_sum(const std::vector<float>& out, int ranks, double bound,
                        const std::string& what) {
   std::vector<std::vector<float>> x;
+  x.reserve(static_cast<std::size_t>(ranks));
   for (int rank = 0; rank < ranks; ++rank) {
     x.push_back(rank_values(rank, out.size()));
   }
@@ -229,6 +234,33 @@ inline std::uint64_t all_reduce_rank(Transport& transport, const AllReduceCase& 
              all_reduce_bound(transport.ranks(), desc.first, desc.second, c.algorithm),
              describe(c, transport.ranks(), n));
   return hash_of(x.data(), x.size() * sizeof(float));
+}
+
+// One rank's int8 all-to-all, checked against what the others sent: within half a step of the range
+// 22, its own slice as it was.
+inline std::uint64_t all_to_all_rank(Transport& transport, std::size_t each, std::size_t chunks) {
+  const auto ranks = static_cast<std::size_t>(transport.ranks());
+  CollectiveDesc desc;
+  desc.operation = Operation::all_to_all;
+  desc.values = each * ranks;
+  desc.first = parse_wire_format("int8");
+  desc.chunks = chunks;
+  Collective collective(transport, desc);
+  const auto in = rank_values(transport.rank(), desc.values);
+  std::vector<float> out(desc.values);
+  collective.run(in.data(), out.data());
+  for (std::size_t from = 0; from < ranks; ++from) {
+    const auto theirs = rank_values(static_cast<int>(from), desc.values);
+    const float* sent = theirs.data() + each * static_cast<std::size_t>(transport.rank());
+    const float* got = out.data() + each * from;
+    const double bound = static_cast<int>(from) == transport.rank() ? 0.0 : 0.5 * 22.0 / 255 * 1.1;
+    for (std::size_t i = 0; i < each; ++i) {
+      if (!(std::abs(got[i] - sent[i]) <= bound)) {
+        throw KernelError("wrong value from rank " + std::to_string(from));
+      }
+    }
+  }
+  return 0;
 }
 
 }  // namespace foretoken::kernels

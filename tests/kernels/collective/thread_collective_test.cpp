@@ -63,6 +63,11 @@ TEST(ThreadCollective, Sixty_four_megabytes) {
   }
 }
 
+TEST(ThreadCollective, All_to_all_of_sixty_four_megabytes) {
+  expect_all_same(
+      run_threads(4, [](Transport& t) { return all_to_all_rank(t, (16U << 20) / 4, 8); }), "64 MB");
+}
+
 // Micro-chunks change the order of work, not what is quantised with what: chunk borders are group
 // borders, and each slice of a chunk is summed in rank order.
 TEST(ThreadCollective, One_shot_gives_the_same_bytes_however_it_is_cut) {

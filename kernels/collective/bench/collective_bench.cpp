@@ -1,20 +1,23 @@
 // collective_bench: what the collectives cost on real wires, and what they do to values.
 //
-//   collective_bench [--benchmark_...]     Google Benchmark rows, two threads in shared memory
-//   collective_bench --tcp [RANKS]         processes on this machine over TCP, all algorithms
-//   collective_bench --paced [RATE]        two processes over a paced link ("1gbit"), against fp32,
-//   bf16 collective_bench --openmpi             two threads against MPI_Allreduce between two
-//   processes collective_bench --error [FILE [NAME]] numeric error of whole all-reduces against an
-//   fp64 sum mpirun -n N collective_bench --mpi     ranks started by a launcher
-//   (FORETOKEN_ROOT=host:port)
+//   collective_bench [--benchmark_...]      Google Benchmark rows, two threads in shared memory
+//   collective_bench --tcp [RANKS]          processes on this machine over TCP, all algorithms
+//   collective_bench --paced [RATE]         two processes over a paced link ("1gbit", "unpaced")
+//   collective_bench --openmpi              two threads against MPI_Allreduce of two processes
+//   collective_bench --error [FILE [NAME]]  numeric error of whole all-reduces against an fp64 sum
+//   collective_bench --report               the tables of reports/published/collectives-cpu.md
+//   collective_bench --cuda                 virtual ranks, pinned host memory, peers, NCCL
+//   mpirun -n N collective_bench --mpi      ranks started by a launcher (FORETOKEN_ROOT=host:port)
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 #include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <map>
 #include <string>
@@ -22,8 +25,11 @@
 #include <vector>
 
 #include "kernels/base/error.h"
+#include "kernels/base/report_header.h"
+#include "kernels/base/rounds.h"
 #include "kernels/base/tensor_file.h"
 #include "kernels/codec/numeric_error.h"
+#include "kernels/collective/bench/cuda_table.h"
 #include "kernels/collective/collective.h"
 #include "kernels/collective/paced_link.h"
 #include "kernels/collective/tcp_transport.h"
@@ -60,6 +66,7 @@ using RankBody = std::function<void(Transport&)>;
 void run_threads(int ranks, const RankBody& body) {
   auto transports = make_thread_transports(ranks, kTimeout);
   std::vector<std::thread> threads;
+  threads.reserve(static_cast<std::size_t>(ranks));
   for (int rank = 0; rank < ranks; ++rank) {
     threads.emplace_back([&, rank] {
       pin_to_core(rank);
@@ -114,8 +121,9 @@ std::string formats_of(const CollectiveDesc& d) {
 }
 
 void print_header() {
-  fmt::print("{:>10} {:13} {:24} {:>6} {:>12} {:>9} {:>9} {:>12} {:>8}\n", "bytes", "algorithm",
-             "wire", "chunks", "us", "algbw", "busbw", "wire bytes", "vs fp32");
+  fmt::print("{:>10} {:13} {:24} {:>6} {:>12} {:>9} {:>9} {:>12} {:>8} {:>7}\n", "bytes",
+             "algorithm", "wire", "chunks", "us", "algbw", "busbw", "wire bytes", "vs fp32",
+             "SNR dB");
 }
 
 // The first description is the anchor of the last column. algbw = M / T, busbw = algbw 2 (N-1)/N,
@@ -125,10 +133,10 @@ void print_times(const std::vector<CollectiveDesc>& descs, const std::vector<Col
   for (std::size_t i = 0; i < descs.size(); ++i) {
     const double bytes = static_cast<double>(descs[i].values * value_bytes(descs[i].type));
     const double algbw = bytes / times[i].seconds * 1e-9;
-    fmt::print("{:10.0f} {:13} {:24} {:6} {:12.1f} {:9.3f} {:9.3f} {:12} {:7.2f}x\n", bytes,
+    fmt::print("{:10.0f} {:13} {:24} {:6} {:12.1f} {:9.3f} {:9.3f} {:12} {:7.2f}x {:7.1f}\n", bytes,
                to_string(descs[i].algorithm), formats_of(descs[i]), descs[i].chunks,
                times[i].seconds * 1e6, algbw, algbw * 2 * (ranks - 1) / ranks, times[i].wire_bytes,
-               times[0].seconds / times[i].seconds);
+               times[0].seconds / times[i].seconds, times[i].snr_db);
   }
 }
 
@@ -146,16 +154,55 @@ std::vector<CollectiveDesc> compared(std::size_t values, int ranks, std::size_t 
   return descs;
 }
 
-void compare_on(Transport& transport, std::size_t largest, int rounds) {
+// Seconds of the two-step all-reduces by wire format, one map a size.
+using Sweep = std::vector<std::pair<std::size_t, std::map<std::string, double>>>;
+
+// The least size from which `format` beats `anchor` at every larger one too.
+std::string crossover(const Sweep& sweep, const std::string& format, const std::string& anchor) {
+  std::size_t from = 0;
+  for (auto row = sweep.rbegin(); row != sweep.rend(); ++row) {
+    if (row->second.at(format) >= row->second.at(anchor)) {
+      break;
+    }
+    from = row->first;
+  }
+  return from == 0
+             ? fmt::format("{} does not beat {} up to {} bytes", format, anchor, sweep.back().first)
+             : fmt::format("{} beats {} from {} bytes on", format, anchor, from);
+}
+
+void print_crossovers(const Sweep& sweep) {
+  for (const char* format : {"int8", "int4/g128"}) {
+    for (const char* anchor : {"fp32", "bf16"}) {
+      fmt::print("{}\n", crossover(sweep, format, anchor));
+    }
+  }
+  const auto& [bytes, last] = sweep.back();
+  fmt::print("{} bytes: int8 {:.2f}x and int4/g128 {:.2f}x of fp32, {:.2f}x and {:.2f}x of bf16\n",
+             bytes, last.at("fp32") / last.at("int8"), last.at("fp32") / last.at("int4/g128"),
+             last.at("bf16") / last.at("int8"), last.at("bf16") / last.at("int4/g128"));
+}
+
+void compare_on(Transport& transport, int rounds) {
   if (transport.rank() == 0) {
     print_header();
   }
-  for (std::size_t values = 256; values <= largest; values *= 16) {  // 1 KiB to 4 MiB
+  Sweep sweep;
+  for (std::size_t values = 256; values <= (1U << 20); values *= 4) {  // 1 KiB to 4 MiB
     const auto descs = compared(values, transport.ranks(), values >= 65536 ? 4 : 1);
     const auto times = time_collectives(transport, descs, rounds, values >= 65536 ? 1 : 10);
+    sweep.emplace_back(4 * values, std::map<std::string, double>{});
+    for (std::size_t i = 0; i < descs.size(); ++i) {
+      if (descs[i].algorithm == Algorithm::two_step) {
+        sweep.back().second[formats_of(descs[i])] = times[i].seconds;
+      }
+    }
     if (transport.rank() == 0) {
       print_times(descs, times, transport.ranks());
     }
+  }
+  if (transport.rank() == 0) {
+    print_crossovers(sweep);
   }
 }
 
@@ -164,7 +211,7 @@ int tcp(int ranks) {
   options.root_port = 47101;
   fmt::print("{} processes over TCP on this machine, not paced\n", ranks);
   return run_processes(
-      ranks, options, [](int) {}, [](Transport& t) { compare_on(t, std::size_t{1} << 20, 9); });
+      ranks, options, [](int) {}, [](Transport& t) { compare_on(t, 9); });
 }
 
 // ---- a paced link -------------------------------------------------------------------------------
@@ -181,8 +228,7 @@ int paced(const std::string& rate) {
   fmt::print("two processes, veth between two network namespaces, {}\n",
              rate == "unpaced" ? "not paced" : "each direction paced to " + rate);
   return run_processes(
-      2, options, [&](int rank) { link.enter(rank); },
-      [](Transport& t) { compare_on(t, std::size_t{1} << 20, 7); });
+      2, options, [&](int rank) { link.enter(rank); }, [](Transport& t) { compare_on(t, 7); });
 }
 
 // ---- OpenMPI ------------------------------------------------------------------------------------
@@ -215,25 +261,63 @@ std::map<std::size_t, double> run_openmpi() {
   return times;
 }
 
-// For every size the fastest of one-shot and two-step, whole and in four micro-chunks,
-// uncompressed.
-std::map<std::size_t, double> run_own() {
-  std::map<std::size_t, double> best;
+// The same all-reduce without the other rank: what the program itself costs.
+CollectiveDesc without_wire(CollectiveDesc desc) {
+  desc.phases.wire = false;
+  return desc;
+}
+
+struct OwnTime {
+  double seconds;   // the fastest of one-shot and two-step, whole and in micro-chunks
+  double software;  // of the same without its wire
+  double copy;      // both threads copy input to output at once
+};
+
+// Uncompressed.
+std::vector<CollectiveDesc> own_candidates(std::size_t size) {
+  std::vector<CollectiveDesc> descs;
+  for (const Algorithm a : {Algorithm::one_shot, Algorithm::two_step}) {
+    for (const std::size_t chunks : {1, 8, 16, 32, 64}) {
+      descs.push_back(all_reduce(a, "fp32", "fp32", size / 4, chunks));
+    }
+  }
+  return descs;
+}
+
+double copy_seconds(Transport& t, std::size_t size) {
+  std::vector<char> in(size, 1);
+  std::vector<char> out(size, 2);
+  std::vector<Contestant> copy{{"", [&](std::size_t) {
+                                  barrier(t);
+                                  return wall_seconds(20, [&] {
+                                    std::memcpy(out.data(), in.data(), size);
+                                    benchmark::ClobberMemory();
+                                  });
+                                }}};
+  time_rounds(copy, {.fewest = 21, .warm = 1});
+  return median(copy[0].seconds);
+}
+
+std::map<std::size_t, OwnTime> run_own() {
+  std::map<std::size_t, OwnTime> best;
   run_threads(2, [&](Transport& t) {
     for (const std::size_t size : kMpiSizes) {
-      std::vector<CollectiveDesc> descs;
-      for (const Algorithm a : {Algorithm::one_shot, Algorithm::two_step}) {
-        for (const std::size_t chunks : {1, 8}) {
-          descs.push_back(all_reduce(a, "fp32", "fp32", size / 4, chunks));
-        }
-      }
-      const auto times = time_collectives(t, descs, 21, size <= 65536 ? 200 : 20);
+      const auto descs = own_candidates(size);
+      const int runs = size <= 65536 ? 200 : 20;
+      const auto times = time_collectives(t, descs, 21, runs);
+      const auto fastest = std::min_element(
+          times.begin(), times.end(),
+          [](const CollectiveTime& x, const CollectiveTime& y) { return x.seconds < y.seconds; });
+      const auto index = static_cast<std::size_t>(fastest - times.begin());
+      // Every rank measures the same candidate: the index must be rank 0's.
+      auto chosen = static_cast<std::uint8_t>(index);
+      Exchange tell;
+      t.rank() == 0 ? tell.send(1, {&chosen, 1}) : tell.receive(0, {&chosen, 1});
+      t.exchange(tell);
+      const auto software = time_collectives(t, {without_wire(descs[chosen])}, 21, runs);
+      const double copy = copy_seconds(t, size);
       if (t.rank() == 0) {
-        best[size] = std::min_element(times.begin(), times.end(),
-                                      [](const CollectiveTime& x, const CollectiveTime& y) {
-                                        return x.seconds < y.seconds;
-                                      })
-                         ->seconds;
+        best[size] = {fastest->seconds, software[0].seconds, copy};
       }
     }
   });
@@ -241,9 +325,8 @@ std::map<std::size_t, double> run_own() {
 }
 
 int openmpi() {
-  constexpr int kRounds = 3;
-  std::map<std::size_t, std::vector<double>> ratios;
-  std::map<std::size_t, std::pair<double, double>> last;
+  constexpr int kRounds = 5;
+  std::map<std::size_t, std::vector<double>> ratios, own_us, their_us, software_us, copy_us;
   for (int round = 0; round < kRounds; ++round) {
     const auto theirs = run_openmpi();
     if (theirs.empty()) {
@@ -252,17 +335,23 @@ int openmpi() {
     }
     const auto own = run_own();
     for (const std::size_t size : kMpiSizes) {
-      ratios[size].push_back(theirs.at(size) / own.at(size));
-      last[size] = {own.at(size), theirs.at(size)};
+      ratios[size].push_back(theirs.at(size) / own.at(size).seconds);
+      own_us[size].push_back(own.at(size).seconds * 1e6);
+      their_us[size].push_back(theirs.at(size) * 1e6);
+      software_us[size].push_back(own.at(size).software * 1e6);
+      copy_us[size].push_back(own.at(size).copy * 1e6);
     }
   }
-  fmt::print("all-reduce of fp32, two threads against two OpenMPI processes, {} rounds in turn\n",
-             kRounds);
-  fmt::print("{:>10} {:>12} {:>12} {:>10}\n", "bytes", "own us", "OpenMPI us", "median");
-  for (auto& [size, values] : ratios) {
-    std::sort(values.begin(), values.end());
-    fmt::print("{:10} {:12.2f} {:12.2f} {:9.2f}x\n", size, last[size].first * 1e6,
-               last[size].second * 1e6, values[values.size() / 2]);
+  fmt::print(
+      "all-reduce of fp32, two threads against two OpenMPI processes, medians of {} rounds in "
+      "turn\n{:>10} {:>10} {:>12} {:>8} {:>16} {:>15} {:>10}\n",
+      kRounds, "bytes", "own us", "OpenMPI us", "ratio", "least, most", "without wire us",
+      "memcpy us");
+  for (const std::size_t size : kMpiSizes) {
+    fmt::print("{:10} {:10.2f} {:12.2f} {:7.2f}x {:7.2f}, {:5.2f}x {:15.3f} {:10.2f}\n", size,
+               median(own_us[size]), median(their_us[size]), median(ratios[size]),
+               least(ratios[size]), *std::max_element(ratios[size].begin(), ratios[size].end()),
+               median(software_us[size]), median(copy_us[size]));
   }
   return 0;
 }
@@ -359,6 +448,7 @@ void register_rows() {
           ->Iterations(5);
     }
   }
+  register_cuda_rows();
 }
 
 int mpi() {
@@ -369,7 +459,31 @@ int mpi() {
   }
   options.timeout = kTimeout;
   const auto transport = connect_tcp(options);
-  compare_on(*transport, std::size_t{1} << 20, 9);
+  compare_on(*transport, 9);
+  return 0;
+}
+
+int report() {
+  fmt::print(
+      "# Compressed collectives on a CPU\n\n{}; codec {}. Medians over interleaved rounds. SNR: "
+      "of the result against the fp64 sum. algbw = bytes / time, busbw = algbw 2 (N-1)/N, GB/s, "
+      "on uncompressed bytes.\n\nMade by `build/release/collective_bench --report`, as root "
+      "(network namespaces).\n\n## Against OpenMPI\n\n```\n",
+      cpu_report_line(), best_codec().name());
+  openmpi();
+  fmt::print(
+      "```\n\n\"Without wire\": the same all-reduce with its exchanges switched off. \"memcpy\": "
+      "both threads copy input to output at once. Up to 1 KiB nearly all of the time is cache "
+      "lines on their way between the cores, which OpenMPI waits for as well; at 1 MiB input and "
+      "output of a rank alone fill its second-level cache, and times depend on where the pages "
+      "lie.\n\n## A link paced to 1 Gbit/s\n\n```\n");
+  paced("1gbit");
+  fmt::print("```\n\n## The same link, not paced\n\n```\n");
+  paced("unpaced");
+  fmt::print("```\n\n## Numeric error\n\n```\n");
+  print_errors("normal", sample_values(SampleKind::normal, std::size_t{1} << 20, 1));
+  print_errors("spikes", sample_values(SampleKind::spikes, std::size_t{1} << 20, 1));
+  fmt::print("```\n");
   return 0;
 }
 
@@ -383,6 +497,13 @@ int run(int argc, char** argv) {
   }
   if (mode == "--openmpi") {
     return openmpi();
+  }
+  if (mode == "--report") {
+    return report();
+  }
+  if (mode == "--cuda") {
+    print_cuda_collectives();
+    return 0;
   }
   if (mode == "--mpi") {
     return mpi();
