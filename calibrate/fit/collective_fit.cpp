@@ -109,6 +109,7 @@ CollectiveSpread fit_spread(const std::vector<CollectiveError>& errors) {
       },
       {0.03, 0.3});
   std::vector<double> ratios;
+  ratios.reserve(errors.size());
   for (const CollectiveError& error : errors) {
     ratios.push_back(std::abs(error.log_error) / sd_of({best[0], best[1]}, error.doubt));
   }

@@ -70,6 +70,7 @@ std::vector<std::vector<std::size_t>> members_of(const std::vector<int>& group) 
     members[group[i]].push_back(i);
   }
   std::vector<std::vector<std::size_t>> all;
+  all.reserve(members.size());
   for (auto& [key, list] : members) {
     all.push_back(std::move(list));
   }
@@ -283,6 +284,7 @@ CrossValidation cross_validate(const OperatorTable& table, const std::vector<std
       side.insert(side.end(), groups[g].begin(), groups[g].end());
     }
     std::vector<std::size_t> known_rows;
+    known_rows.reserve(known.size());
     for (const std::size_t i : known) {
       known_rows.push_back(rows[i]);
     }

@@ -13,6 +13,7 @@
 #include "calibrate/fit/collective_fit.h"
 #include "calibrate/fit/sampling.h"
 #include "calibrate/import/table.h"
+#include "calibrate/import/vidur.h"
 #include "calibrate/published/operator_tables.h"
 #include "sim/cost/gemm_format.h"
 
@@ -257,6 +258,42 @@ CostModelRow quantise_row(const path& ops, const char* kernel, double bytes_per_
   return row;
 }
 
+// All models that vidur profiled on one GPU.
+struct PassCase {
+  const char* gpu;
+  const char* op;
+  const Device* device;
+};
+constexpr PassCase kPassCases[] = {
+    {"h100", "silu_mul", &kH100}, {"h100", "rope", &kH100}, {"h100", "input_layernorm", &kH100},
+    {"a100", "silu_mul", &kA100}, {"a100", "rope", &kA100}, {"a100", "input_layernorm", &kA100},
+};
+
+CostModelRow pass_row(const path& ops, const PassCase& test) {
+  const std::string prefix = fmt::format("mlp_{}_", test.gpu);
+  std::vector<path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(ops / "vidur")) {
+    if (entry.path().filename().string().starts_with(prefix)) {
+      files.push_back(entry.path());
+    }
+  }
+  std::sort(files.begin(), files.end());
+  std::vector<SampleTable> models;
+  for (const path& file : files) {
+    auto tables = importer::read_vidur_layers(file.string());
+    if (const auto found = tables.find(fmt::format("elementwise.{}", test.op));
+        found != tables.end()) {
+      models.push_back(std::move(found->second));
+    }
+  }
+  CostModelRow row = row_of(fmt::format("elementwise, {}", test.op), {"", test.device, ""},
+                            fmt::format("vidur/{}*.csv", prefix));
+  const SplitTable split = pass_operator_table(models, test.device->sms);
+  cross_test(split, row);
+  row.source = split.source;
+  return row;
+}
+
 struct CollectiveTest {
   const CollectiveCase* of = nullptr;
   CostModelRow row;
@@ -346,6 +383,9 @@ std::vector<Job> jobs_of(const path& ops) {
   }
   jobs.emplace_back([&ops] { return quantise_row(ops, "computescale", 2); });
   jobs.emplace_back([&ops] { return quantise_row(ops, "scale_matrix", 3); });
+  for (const PassCase& test : kPassCases) {
+    jobs.emplace_back([&ops, &test] { return pass_row(ops, test); });
+  }
   return jobs;
 }
 
@@ -423,7 +463,8 @@ std::string cost_model_page(const std::vector<CostModelRow>& rows) {
       "share inside the nominal 90 % interval, \"half-width\" the median half-width of that "
       "interval, \"ratio\" that over the median error; the interval's target is 85 to 95 % covered "
       "and a ratio of 2.5 or less. Data: the operator tables of ai-dynamo/aiconfigurator, commit "
-      "095f58a51c4c (Apache-2.0).\n\n"
+      "095f58a51c4c (Apache-2.0); vidur/*: microsoft/vidur, commit 7d47513363ec (MIT), whose times "
+      "are rounded to 1 us.\n\n"
       "What is held out: GEMM, all rows of the (n, k) shapes of which the fit saw none. Attention, "
       "MLA, MoE, quantisation: whole groups (head layouts; numbers of heads; expert shape and "
       "parallel degrees, with all distributions of load; widths) are dealt out to two halves in "

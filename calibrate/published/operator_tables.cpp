@@ -199,7 +199,7 @@ SplitTable moe_operator_table(const std::vector<importer::MoeMeasurement>& rows,
     call.hidden = static_cast<double>(row.hidden);
     call.inter = static_cast<double>(row.inter) / static_cast<double>(row.tensor);
     call.experts = static_cast<double>(row.experts);
-    call.local_experts = static_cast<double>(row.experts / row.expert);
+    call.local_experts = static_cast<double>(row.experts) / static_cast<double>(row.expert);
     call.chosen = static_cast<double>(row.chosen);
     call.skew = row.skew;
     call.weight_bytes = bytes;
@@ -212,6 +212,30 @@ SplitTable moe_operator_table(const std::vector<importer::MoeMeasurement>& rows,
   split.table.start = {2e-5, 5e14, 2e12, 1e13, 1e6, 1e11, 1e-8, 0.1};
   split.table.formula = [calls](std::size_t row, const std::vector<double>& p) {
     return MoeRoofline{p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]}.seconds((*calls)[row]);
+  };
+  return split;
+}
+
+SplitTable pass_operator_table(const std::vector<SampleTable>& models, int sms) {
+  SplitTable split;
+  Dealer dealer(split);
+  auto calls = std::make_shared<std::vector<PassCall>>();
+  for (std::size_t model = 0; model < models.size(); ++model) {
+    for (const Sample& sample : models[model].samples) {
+      PassCall call;
+      call.bytes = static_cast<double>(sample.shape[0]);
+      call.rows = 1e9;  // the table does not say: as many as there are SMs
+      call.width = 1;
+      append(split.table, std::array{std::log2(call.bytes)}, sample.seconds);
+      dealer.add({}, {static_cast<double>(model)});
+      calls->push_back(call);
+    }
+  }
+  dealer.deal();
+  split.source = models.front().source;
+  split.table.start = {3e-6, 1e12, 1e12, 5e12, 3e7};
+  split.table.formula = [calls, sms](std::size_t row, const std::vector<double>& p) {
+    return PassRoofline{p[0], p[1], p[2], p[3], p[4], sms}.seconds((*calls)[row]);
   };
   return split;
 }

@@ -36,6 +36,8 @@ SplitTable latent_operator_table(const std::vector<importer::LatentAttentionMeas
 // load; classes are models.
 SplitTable moe_operator_table(const std::vector<importer::MoeMeasurement>& rows,
                               const std::string& format);
+// Passes of one kind, a table of bytes for each model: groups are models.
+SplitTable pass_operator_table(const std::vector<SampleTable>& models, int sms);
 // Groups are widths. `bytes_per_value` read and written.
 SplitTable quantise_operator_table(const SampleTable& samples, double bytes_per_value, int sms);
 

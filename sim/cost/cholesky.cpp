@@ -46,7 +46,7 @@ std::vector<double> Cholesky::forward(const std::vector<double>& right) const {
   return x;
 }
 
-std::vector<double> Cholesky::solve(std::vector<double> right) const {
+std::vector<double> Cholesky::solve(const std::vector<double>& right) const {
   std::vector<double> x = forward(right);
   for (std::size_t k = n_; k-- > 0;) {
     const double* const row = &lower_[k * n_];

@@ -12,7 +12,7 @@ class Cholesky {
   // Throws std::runtime_error when the matrix is not positive definite.
   Cholesky(std::vector<double> matrix, std::size_t n);
 
-  std::vector<double> solve(std::vector<double> right) const;           // A^-1 b
+  std::vector<double> solve(const std::vector<double>& right) const;    // A^-1 b
   std::vector<double> forward(const std::vector<double>& right) const;  // L^-1 b
   std::vector<double> inverse() const;                                  // A^-1, whole, row-major
 
