@@ -188,9 +188,10 @@ TEST_F(ImportTest, Vidur_layers_become_gemms_and_passes_of_one_rank) {
                                         "mlp_act_ms\n8,16,0.002,0.02,0.05,0.006\n"));
   const auto& gemm = tables.at("gemm.bf16").samples;
   ASSERT_EQ(gemm.size(), 2u);
-  EXPECT_EQ(gemm[0].shape, (std::vector<std::int64_t>{16, (8 + 2) * 128, 8192}));
-  EXPECT_EQ(gemm[1].shape, (std::vector<std::int64_t>{16, 2 * 3584, 8192}));
+  EXPECT_EQ(gemm[0].shape, (std::vector<std::int64_t>{16, 1280, 8192}));
+  EXPECT_EQ(gemm[1].shape, (std::vector<std::int64_t>{16, 7168, 8192}));
   EXPECT_DOUBLE_EQ(gemm[0].seconds, 2e-5);
+  // 8 query and 2 key and value heads of 128; gate and up of 28672 / 8.
   // Reads gate and up, writes their product: 3 x 3584 values of two bytes for each token.
   EXPECT_EQ(tables.at("elementwise.silu_mul").samples[0].shape[0], 16 * 3 * 3584 * 2);
   EXPECT_NE(refusal("tp,num_tokens,emb_ms\n1,1,1\n", read_vidur_layers).find("n_head"),
