@@ -60,6 +60,41 @@ std::vector<double> minimise_log(const std::function<double(const std::vector<do
   return best;
 }
 
+std::vector<double> minimise_steps(const std::function<double(const std::vector<double>&)>& cost,
+                                   std::vector<double> start, const std::vector<double>& low,
+                                   const std::vector<double>& high, int sweeps) {
+  constexpr double kGain = 1e-9;
+  std::vector<double> best = std::move(start);
+  double lowest = cost(best);
+  std::vector<double> step(best.size(), 1.0);
+  // Goes on in one direction while that helps; true when it did at all.
+  const auto walk = [&](std::size_t i, double by) {
+    bool moved = false;
+    while (true) {
+      std::vector<double> trial = best;
+      trial[i] = std::clamp(best[i] + by, low[i], high[i]);
+      if (trial[i] == best[i]) {
+        return moved;
+      }
+      const double value = cost(trial);
+      if (!(value < lowest - kGain)) {
+        return moved;
+      }
+      lowest = value;
+      best = std::move(trial);
+      moved = true;
+    }
+  };
+  for (int sweep = 0; sweep < sweeps; ++sweep) {
+    for (std::size_t i = 0; i < best.size(); ++i) {
+      if (!walk(i, step[i]) && !walk(i, -step[i])) {
+        step[i] /= 2;
+      }
+    }
+  }
+  return best;
+}
+
 double quantile(std::vector<double> values, double q) {
   FT_CHECK(!values.empty(), "quantile of nothing");
   std::sort(values.begin(), values.end());

@@ -12,6 +12,13 @@ namespace foretoken::calibrate {
 std::vector<double> minimise_log(const std::function<double(const std::vector<double>&)>& cost,
                                  std::vector<double> start, double log_range = 3, int sweeps = 14);
 
+// Steps up and down along each coordinate in turn, as long as they lower the cost; a step that does
+// not is halved. Few evaluations, for costly functions: stops after `sweeps`. The start is 1 along
+// every coordinate: meant for logarithms. REQUIRES: low <= start <= high.
+std::vector<double> minimise_steps(const std::function<double(const std::vector<double>&)>& cost,
+                                   std::vector<double> start, const std::vector<double>& low,
+                                   const std::vector<double>& high, int sweeps);
+
 // Quantile by linear interpolation. REQUIRES: values not empty, 0 <= q <= 1.
 double quantile(std::vector<double> values, double q);
 double mean(const std::vector<double>& values);

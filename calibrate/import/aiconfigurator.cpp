@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include "calibrate/import/table.h"
@@ -27,6 +28,44 @@ std::string_view gemm_name(const TableRow& row) {
   row.fail(0, fmt::format("unknown GEMM type \"{}\" (known: bfloat16, fp8, fp8_block, nvfp4, "
                           "int8_wo, int4_wo, sq)",
                           row.text(0)));
+}
+
+struct MoeType {
+  std::string_view theirs, ours;
+};
+constexpr MoeType kMoeTypes[] = {
+    {"bfloat16", "bf16"},           {"fp8", "fp8"},
+    {"fp8_block", "fp8/g128"},      {"nvfp4", "fp4/g16"},
+    {"w4a16_mxfp4", "wfp4a16/g32"}, {"w4a8_mxfp4_mxfp8", "wfp4afp8/g32"}};
+
+std::string moe_format(const TableRow& row, int column) {
+  for (const MoeType& type : kMoeTypes) {
+    if (type.theirs == row.text(column)) {
+      return std::string(type.ours);
+    }
+  }
+  row.fail(column, fmt::format("unknown type \"{}\" (known: bfloat16, fp8, fp8_block, nvfp4, "
+                               "w4a16_mxfp4, w4a8_mxfp4_mxfp8)",
+                               row.text(column)));
+}
+
+// "balanced" or "power_law_1.2".
+double skew_of(const TableRow& row, int column) {
+  constexpr std::string_view kPowerLaw = "power_law_";
+  const std::string_view name = row.text(column);
+  double skew = 0;
+  if (name == "balanced") {
+    return skew;
+  }
+  if (name.starts_with(kPowerLaw)) {
+    const std::string_view number = name.substr(kPowerLaw.size());
+    const auto [end, code] = std::from_chars(number.data(), number.data() + number.size(), skew);
+    if (code == std::errc() && end == number.data() + number.size() && skew > 0) {
+      return skew;
+    }
+  }
+  row.fail(column,
+           fmt::format("unknown distribution \"{}\" (known: balanced, power_law_1.2)", name));
 }
 
 // Width in bytes of a type as these tables spell it.
@@ -91,7 +130,8 @@ std::vector<AttentionMeasurement> read_attention_table(const std::string& path) 
         m.op.kv_heads = static_cast<int>(row.count(4));
         m.op.window = row.count(5);
         m.batch = row.count(6);
-        const std::int64_t tokens = row.count(7);
+        m.tokens = row.count(7);
+        const std::int64_t tokens = m.tokens;
         m.seconds = kMicro * row.positive(8);
         if (decode) {
           m.op.sequences = m.batch;
@@ -102,6 +142,78 @@ std::vector<AttentionMeasurement> read_attention_table(const std::string& path) 
         rows.push_back(std::move(m));
       });
   return rows;
+}
+
+std::vector<LatentAttentionMeasurement> read_latent_attention_table(const std::string& path) {
+  std::vector<LatentAttentionMeasurement> rows;
+  read_table(
+      path,
+      [](const Table& table) {
+        expect_columns(table, {"mla_dtype", "kv_dtype", "num_heads", "tp_size", "batch", "isl",
+                               "step", "latency_us"});
+      },
+      [&](const TableRow& row) {
+        LatentAttentionMeasurement m;
+        m.kv_cache = element_bytes(row, 1) == 1 ? kFp8 : kBf16;
+        m.heads = row.count(2);
+        m.batch = row.count(4);
+        const std::int64_t tokens = row.count(5);
+        const std::int64_t cached = row.count(6);
+        m.decode = cached > 0;
+        if (m.decode && tokens != 1) {
+          row.fail(5, fmt::format("{} new tokens over a cache; expected 1", tokens));
+        }
+        m.tokens = tokens + cached;
+        m.seconds = kMicro * row.positive(7);
+        rows.push_back(m);
+      });
+  return rows;
+}
+
+std::vector<MoeMeasurement> read_moe_table(const std::string& path) {
+  std::vector<MoeMeasurement> rows;
+  read_table(
+      path,
+      [](const Table& table) {
+        expect_columns(table, {"model", "hidden", "inter", "topk", "experts", "dtype", "moe_tp",
+                               "moe_ep", "distribution", "num_tokens", "latency_us"});
+      },
+      [&](const TableRow& row) {
+        MoeMeasurement m;
+        m.model = row.text(0);
+        m.hidden = row.count(1);
+        m.inter = row.count(2);
+        m.chosen = row.count(3);
+        m.experts = row.count(4);
+        m.format = moe_format(row, 5);
+        m.tensor = row.count(6);
+        m.expert = row.count(7);
+        m.skew = skew_of(row, 8);
+        m.tokens = row.count(9);
+        m.seconds = kMicro * row.positive(10);
+        if (m.tensor < 1 || m.expert < 1 || m.experts < 1 || m.experts % m.expert != 0) {
+          row.fail(7,
+                   fmt::format("{} experts cannot be spread over {} ranks", m.experts, m.expert));
+        }
+        rows.push_back(std::move(m));
+      });
+  return rows;
+}
+
+SampleTable read_quantise_table(const std::string& path) {
+  SampleTable samples;
+  samples.provenance = Provenance::imported;
+  read_table(
+      path,
+      [&](const Table& table) {
+        expect_columns(table, {"dtype", "m", "k", "latency_us"});
+        samples.source = table.source.empty() ? path : table.source;
+      },
+      [&](const TableRow& row) {
+        element_bytes(row, 0);
+        samples.samples.push_back({{row.count(1), row.count(2)}, kMicro * row.positive(3)});
+      });
+  return samples;
 }
 
 std::vector<AllReduceMeasurement> read_collective_table(const std::string& path) {
@@ -123,12 +235,14 @@ std::vector<AllReduceMeasurement> read_collective_table(const std::string& path)
         m.system = row.text(0);
         m.framework = custom ? std::string(row.text(1)) : "nccl";
         m.version = row.text(custom ? 2 : 1);
+        m.backend = custom ? std::string(row.text(3)) : "";
         m.operation = custom ? "all_reduce" : std::string(row.text(2));
         const int dtype = custom ? 4 : 3;
         m.ranks = static_cast<int>(row.count(dtype + 1));
         const std::int64_t elements = row.count(dtype + 2);
         m.bytes = row.count(dtype + 3);
-        if (m.bytes != elements * element_bytes(row, dtype)) {
+        m.element_bytes = element_bytes(row, dtype);
+        if (m.bytes != elements * m.element_bytes) {
           row.fail(dtype + 3, fmt::format("{} bytes are not {} elements of {}", m.bytes, elements,
                                           row.text(dtype)));
         }

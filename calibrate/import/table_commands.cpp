@@ -1,14 +1,19 @@
 #include "calibrate/import/table_commands.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <cmath>
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <set>
 #include <utility>
 
 #include "calibrate/import/aiconfigurator.h"
 #include "calibrate/import/nccl_tests.h"
+#include "calibrate/import/table.h"
+#include "calibrate/import/vidur.h"
 #include "sim/config/profile_reader.h"
 #include "sim/core/error.h"
 
@@ -18,6 +23,7 @@ namespace {
 struct TableCommand {
   std::vector<std::string> files;
   std::string out, operation = "all_reduce";
+  TableFilter filter;
 };
 
 void add_tables(Profile& profile, std::map<std::string, SampleTable>&& tables,
@@ -27,6 +33,147 @@ void add_tables(Profile& profile, std::map<std::string, SampleTable>&& tables,
       throw InputError(SourceMark{file, 0, 0}, "",
                        fmt::format("{} was in an earlier file already; leave one out", name));
     }
+  }
+}
+
+std::string source_of(const Table& table) {
+  return table.source.empty() ? table.file : table.source;
+}
+
+SampleTable& imported(std::map<std::string, SampleTable>& tables, const std::string& name,
+                      const Table& from) {
+  SampleTable& table = tables[name];
+  table.provenance = Provenance::imported;
+  table.source = source_of(from);
+  return table;
+}
+
+// The profile has one table for each width of the cache: that of bf16 arithmetic, which every
+// engine's default uses.
+std::map<std::string, SampleTable> attention_tables(const Table& top) {
+  std::map<std::string, SampleTable> tables;
+  int other = 0;
+  for (const AttentionMeasurement& row : read_attention_table(top.file)) {
+    if (!(row.compute == kBf16)) {
+      ++other;
+      continue;
+    }
+    const AttentionOp& op = row.op;
+    imported(
+        tables,
+        fmt::format("attention.{}.{}", op.decode ? "decode" : "prefill", to_string(op.kv_cache)),
+        top)
+        .samples.push_back(
+            {{op.heads, op.kv_heads, op.head_dim, op.window, row.batch, row.tokens}, row.seconds});
+  }
+  for (auto& [name, table] : tables) {
+    if (other > 0) {
+      table.source += fmt::format(" ; {} rows with fp8 arithmetic left out", other);
+    }
+  }
+  return tables;
+}
+
+std::map<std::string, SampleTable> latent_tables(const Table& top) {
+  std::map<std::string, SampleTable> tables;
+  for (const LatentAttentionMeasurement& row : read_latent_attention_table(top.file)) {
+    imported(tables,
+             fmt::format("latent_attention.{}.{}", row.decode ? "decode" : "prefill",
+                         to_string(row.kv_cache)),
+             top)
+        .samples.push_back({{row.heads, row.batch, row.tokens}, row.seconds});
+  }
+  return tables;
+}
+
+std::map<std::string, SampleTable> moe_tables(const Table& top) {
+  std::map<std::string, SampleTable> tables;
+  for (const MoeMeasurement& row : read_moe_table(top.file)) {
+    imported(tables, "moe." + row.format, top)
+        .samples.push_back({{row.hidden, row.inter, row.experts, row.chosen, row.tensor, row.expert,
+                             std::llround(100 * row.skew), row.tokens},
+                            row.seconds});
+  }
+  return tables;
+}
+
+// Sums the kernels of several files shape by shape.
+void add_quantise(Profile& profile, const Table& top) {
+  const SampleTable table = read_quantise_table(top.file);
+  SampleTable& all = profile.samples["quantise.fp8"];
+  all.provenance = Provenance::imported;
+  if (all.samples.empty()) {
+    all = table;
+    return;
+  }
+  std::map<std::vector<std::int64_t>, double> seconds;
+  for (const Sample& sample : table.samples) {
+    seconds[sample.shape] = sample.seconds;
+  }
+  for (Sample& sample : all.samples) {
+    const auto found = seconds.find(sample.shape);
+    if (found == seconds.end()) {
+      throw InputError(SourceMark{top.file, 0, 0}, "",
+                       fmt::format("no row m = {}, k = {}, which the file before has",
+                                   sample.shape[0], sample.shape[1]));
+    }
+    sample.seconds += found->second;
+  }
+  all.source += "; plus " + table.source;
+}
+
+// NCCL's operations under their names, a framework's own all-reduce as "engine_all_reduce"; rows
+// without a CUDA graph where both were measured are left out.
+std::map<std::string, SampleTable> collective_tables(const Table& top, const TableFilter& filter) {
+  std::map<std::string, SampleTable> tables;
+  std::set<std::string> systems, frameworks;
+  for (const AllReduceMeasurement& row : read_collective_table(top.file)) {
+    const bool chosen = (filter.system.empty() || row.system == filter.system) &&
+                        (filter.framework.empty() || row.framework == filter.framework) &&
+                        !row.backend.ends_with("eager");
+    if (!chosen) {
+      continue;
+    }
+    systems.insert(row.system);
+    frameworks.insert(row.framework);
+    const std::string op = row.operation == "alltoall" ? "all_to_all" : row.operation;
+    const std::string name = fmt::format("{}.{}", row.backend.empty() ? op : "engine_all_reduce",
+                                         row.element_bytes == 1 ? "int8" : "bf16");
+    imported(tables, name, top).samples.push_back({{row.ranks, row.bytes}, row.seconds});
+  }
+  if (systems.size() != 1 || frameworks.size() != 1) {
+    throw InputError(SourceMark{top.file, 0, 0}, "",
+                     systems.empty()
+                         ? "no row of this --system and --framework"
+                         : fmt::format("holds several machines or frameworks; choose with --system "
+                                       "({}) and --framework ({})",
+                                       fmt::join(systems, ", "), fmt::join(frameworks, ", ")));
+  }
+  return tables;
+}
+
+void add_recognised(Profile& profile, const Table& top, const TableFilter& filter) {
+  const std::string first = top.header.front();
+  const std::string second = top.header.size() > 1 ? top.header[1] : "";
+  if (first == "dtype" && second == "m" && top.header.size() == 5) {
+    add_tables(profile, read_gemm_table(top.file), top.file);
+  } else if (first == "dtype" && second == "m") {
+    add_quantise(profile, top);
+  } else if (first == "attn_dtype") {
+    add_tables(profile, attention_tables(top), top.file);
+  } else if (first == "mla_dtype") {
+    add_tables(profile, latent_tables(top), top.file);
+  } else if (first == "model") {
+    add_tables(profile, moe_tables(top), top.file);
+  } else if (first == "system") {
+    add_tables(profile, collective_tables(top, filter), top.file);
+  } else {
+    throw InputError(SourceMark{top.file, 0, 0}, "",
+                     fmt::format("no table of aiconfigurator begins with the columns {}; expected "
+                                 "GEMM (dtype,m,n,k,..), quantise (dtype,m,k,..), attention "
+                                 "(attn_dtype,..), MLA (mla_dtype,..), MoE (model,..) or "
+                                 "collectives (system,..)",
+                                 fmt::join(top.header, ",")));
   }
 }
 
@@ -53,10 +200,31 @@ std::shared_ptr<TableCommand> add_common(CLI::App& command) {
 
 }  // namespace
 
-Profile import_gemm_tables(const std::vector<std::string>& files) {
+Profile import_aiconfigurator_tables(const std::vector<std::string>& files,
+                                     const TableFilter& filter) {
+  Profile profile;
+  std::set<std::string> seen;
+  for (const std::string& file : files) {
+    if (!seen.insert(file).second) {
+      throw InputError(SourceMark{file, 0, 0}, "", "named twice; leave one out");
+    }
+    add_recognised(profile, read_table_header(file), filter);
+  }
+  return profile;
+}
+
+Profile import_vidur_tables(const std::vector<std::string>& files) {
+  // Models measured on one device belong into one table.
   Profile profile;
   for (const std::string& file : files) {
-    add_tables(profile, read_gemm_table(file), file);
+    const Table top = read_table_header(file);
+    auto tables = top.header.front() == "op" ? read_vidur_network(file) : read_vidur_layers(file);
+    for (auto& [name, table] : tables) {
+      SampleTable& all = profile.samples[name];
+      all.provenance = table.provenance;
+      all.source += (all.source.empty() ? "" : "; ") + table.source;
+      all.samples.insert(all.samples.end(), table.samples.begin(), table.samples.end());
+    }
   }
   return profile;
 }
@@ -76,10 +244,22 @@ Profile import_nccl_tables(const std::vector<std::string>& files, const std::str
 }
 
 void add_table_imports(CLI::App& import_command, std::function<int()>& action) {
-  auto* gemm = import_command.add_subcommand(
-      "aiconfigurator", "GEMM tables of ai-dynamo/aiconfigurator as CSV, into a profile");
-  gemm->callback([options = add_common(*gemm), &action] {
-    action = [options] { return write(import_gemm_tables(options->files), options->out); };
+  auto* tables = import_command.add_subcommand(
+      "aiconfigurator",
+      "Operator tables of ai-dynamo/aiconfigurator as CSV, recognised by header, into a profile");
+  const auto filter = add_common(*tables);
+  tables->add_option("--system", filter->filter.system, "Machine, where a table holds several");
+  tables->add_option("--framework", filter->filter.framework,
+                     "Engine, where a table of all-reduces holds several");
+  tables->callback([filter, &action] {
+    action = [filter] {
+      return write(import_aiconfigurator_tables(filter->files, filter->filter), filter->out);
+    };
+  });
+  auto* vidur = import_command.add_subcommand(
+      "vidur", "Layer and network profiles of microsoft/vidur as CSV, into a profile");
+  vidur->callback([options = add_common(*vidur), &action] {
+    action = [options] { return write(import_vidur_tables(options->files), options->out); };
   });
   auto* nccl = import_command.add_subcommand("nccl-tests",
                                              "What an nccl-tests program printed, into a profile");

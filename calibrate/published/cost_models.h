@@ -14,14 +14,19 @@ struct CostModelRow {
   std::string device;  // "H100 SXM"
   std::string file;    // of the reference data, below ops/
   std::string source;  // as the file names it
-  int fitted_on = 0;   // samples
+  int fitted_on = 0;   // samples; of each of two fits where the halves predict each other
+  int sizes = 0;       // collectives: measured sizes of each number of ranks
   HeldOut held_out;
-  double target_mean = 0;  // of issue's acceptance; 0: none
+  double target_mean = 0;  // 0: none
   double target_p90 = 0;
+  bool target_intervals = false;  // 85-95 % covered, half-width <= 2.5 x the median error
   std::string note;
 };
 
-// Fits and tests every table below `ops`, a folder of reference data. Deterministic.
+// The interval's half-width over the median error.
+double sharpness(const HeldOut& held_out);
+
+// Fits and tests every table below `ops`, a folder of reference data, on all cores. Deterministic.
 std::vector<CostModelRow> evaluate_cost_models(const std::filesystem::path& ops);
 
 // The page: a table and how it was made.

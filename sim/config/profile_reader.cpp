@@ -180,18 +180,18 @@ class SampleReader {
   void read(const Node::Entry& entry) {
     const std::string key = entry.key;
     const std::string path = "samples." + key;
-    const auto dot = key.find('.');
-    const SampleFamily* family = find_sample_family(key.substr(0, dot));
+    const SampleFamily* family = family_of_key(key);
     if (family == nullptr) {
       std::vector<std::string_view> names;
       for (const SampleFamily& candidate : sample_families()) {
         names.push_back(candidate.name);
       }
-      const std::string_view near = nearest(key.substr(0, dot), names);
+      const std::string_view near = nearest(key.substr(0, key.find('.')), names);
       throw InputError(entry.mark, path,
                        fmt::format("no such family of samples (try {})",
                                    near.empty() ? std::string_view("gemm.bf16") : near));
     }
+    const std::size_t dot = key == family->name ? std::string::npos : family->name.size();
     const Node& value = *entry.value;
     if (value.kind != Node::Kind::map) {
       add(value, path, *family, dot, key, read_string(value, path), std::nullopt, origin_);

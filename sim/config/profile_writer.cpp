@@ -114,10 +114,10 @@ std::string write_sample_entries(const Profile& profile, const std::string& stem
                                  const Origin& common) {
   std::string text = profile.samples.empty() ? "" : "samples:\n";
   for (const auto& [key, table] : profile.samples) {
-    const std::string family = key.substr(0, key.find('.'));
-    FT_CHECK(find_sample_family(family) != nullptr, "no CSV columns for samples {}", key);
+    const SampleFamily* const family = family_of_key(key);
+    FT_CHECK(family != nullptr, "no CSV columns for samples {}", key);
     text += fmt::format("  {}: {{file: {}, rows: {}{}}}\n", quoted(key),
-                        quoted(sample_file_name(stem, family)), table.samples.size(),
+                        quoted(sample_file_name(stem, family->name)), table.samples.size(),
                         own_origin(table.provenance, table.source, common));
   }
   return text;

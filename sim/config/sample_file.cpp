@@ -33,12 +33,13 @@ class Row {
     return field;
   }
 
-  std::int64_t count(std::string_view column) {
+  std::int64_t count(std::string_view column, std::int64_t least) {
     const std::string_view field = text();
     std::int64_t value = 0;
     const auto [end, code] = std::from_chars(field.data(), field.data() + field.size(), value);
-    if (code != std::errc() || end != field.data() + field.size() || value <= 0) {
-      refuse(fmt::format("{}: \"{}\" is not a positive whole number", column, field));
+    if (code != std::errc() || end != field.data() + field.size() || value < least) {
+      refuse(fmt::format("{}: \"{}\" is not a {}whole number", column, field,
+                         least > 0 ? "positive " : ""));
     }
     return value;
   }
@@ -89,9 +90,25 @@ bool next_line(TextLines& lines, std::string_view& line, const std::string& file
 
 std::span<const SampleFamily> sample_families() {
   static const std::vector<SampleFamily> families{
-      {"gemm", {"m", "n", "k"}},          {"all_reduce", {"ranks", "bytes"}},
-      {"all_gather", {"ranks", "bytes"}}, {"reduce_scatter", {"ranks", "bytes"}},
-      {"all_to_all", {"ranks", "bytes"}}, {"send_recv", {"ranks", "bytes"}},
+      {"gemm", {"m", "n", "k"}},
+      {"all_reduce", {"ranks", "bytes"}},
+      {"all_gather", {"ranks", "bytes"}},
+      {"reduce_scatter", {"ranks", "bytes"}},
+      {"all_to_all", {"ranks", "bytes"}},
+      {"send_recv", {"ranks", "bytes"}},
+      {"engine_all_reduce", {"ranks", "bytes"}},
+      {"quantise", {"m", "k"}},
+      {"elementwise", {"bytes"}},
+      {"attention.prefill", {"heads", "kv_heads", "head_dim", "window", "batch", "prompt"}, 0},
+      {"attention.decode", {"heads", "kv_heads", "head_dim", "window", "batch", "cached"}, 0},
+      {"attention.mixed",
+       {"heads", "kv_heads", "head_dim", "window", "chunk", "context", "batch", "cached"},
+       0},
+      {"latent_attention.prefill", {"heads", "batch", "prompt"}},
+      {"latent_attention.decode", {"heads", "batch", "cached"}},
+      {"moe",
+       {"hidden", "inter", "experts", "chosen", "tensor", "expert", "skew_percent", "tokens"},
+       0},
   };
   return families;
 }
@@ -99,6 +116,16 @@ std::span<const SampleFamily> sample_families() {
 const SampleFamily* find_sample_family(std::string_view name) {
   for (const SampleFamily& family : sample_families()) {
     if (family.name == name) {
+      return &family;
+    }
+  }
+  return nullptr;
+}
+
+const SampleFamily* family_of_key(std::string_view key) {
+  for (const SampleFamily& family : sample_families()) {
+    if (key.starts_with(family.name) &&
+        (key.size() == family.name.size() || key[family.name.size()] == '.')) {
       return &family;
     }
   }
@@ -130,7 +157,7 @@ SamplesByFormat parse_samples(std::string_view text, const SampleFamily& family,
     Sample sample;
     sample.shape.reserve(family.shape.size());
     for (const std::string_view column : family.shape) {
-      sample.shape.push_back(row.count(column));
+      sample.shape.push_back(row.count(column, family.least));
     }
     sample.seconds = row.seconds();
     row.finish();

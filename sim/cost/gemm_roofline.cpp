@@ -55,7 +55,23 @@ double GemmRoofline::seconds(const GemmOp& op) const {
       best = std::min(best, overlapped(compute, (bytes + partial) / bandwidth));
     }
   }
+  if (per_depth > 0 && vector_rows(op) > 0 && op.m > vector_rows(op)) {
+    best = overlapped(best, per_depth * static_cast<double>(op.k));
+  }
   return t0 + best;
+}
+
+std::int64_t vector_rows(const GemmOp& op) {
+  if (!op.weights.quantised() || op.weights.kind != Format::Kind::integer) {
+    return 0;
+  }
+  return op.activations.kind == Format::Kind::integer ? 4 : 15;
+}
+
+std::array<double, kGemmAxes> gemm_axes(const GemmOp& op) {
+  return {std::log2(static_cast<double>(op.m)), std::log2(static_cast<double>(op.n)),
+          std::log2(static_cast<double>(op.k)),
+          vector_rows(op) > 0 && op.m > vector_rows(op) ? 1.0 : 0.0};
 }
 
 }  // namespace foretoken

@@ -39,6 +39,10 @@ const ProfileKey* find_profile_key(std::string_view name);
 //   quantise.FORMAT    m, k: what a GEMM sample with dynamic scales contains besides the GEMM
 //   elementwise.NAME   bytes read and written by the operator of this name
 //   attention.*        sim/cost/attention_table.h
+//   latent_attention.prefill.FORMAT, latent_attention.decode.FORMAT  heads, batch, tokens of each
+//   moe.FORMAT         hidden, inter, experts, chosen, tensor and expert degree, 100 x the exponent
+//   of
+//                      the power law of loads, tokens. The cost model does not read these two yet.
 struct Sample {
   std::vector<std::int64_t> shape;
   double seconds = 0;

@@ -1,0 +1,120 @@
+#include "calibrate/fit/collective_fit.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "calibrate/fit/search.h"
+#include "sim/core/error.h"
+
+namespace foretoken::calibrate {
+namespace {
+
+constexpr std::size_t kFirstSizes = 5;
+constexpr double kQuantile90 = 1.6448536269514722;
+constexpr double kRepeatability = 0.02;
+
+// The room for the middle of a gap, in logarithms: a larger message takes no less time and no more
+// than in proportion; where it did otherwise a protocol changed in between.
+double room(const CollectiveCurve::Point& low, const CollectiveCurve::Point& high) {
+  const double width = std::log(high.bytes / low.bytes);
+  const double rise = std::log(high.seconds / low.seconds);
+  if (rise >= 0 && rise <= width) {
+    return rise * (width - rise) / width;
+  }
+  return rise > width ? rise - width : 0;
+}
+
+}  // namespace
+
+std::vector<std::size_t> choose_sizes(const CollectivePoints& points, std::size_t count) {
+  FT_CHECK(points.size() >= 2 && count >= 2);
+  std::vector<std::size_t> chosen;
+  const std::size_t first = std::min({kFirstSizes, count, points.size()});
+  for (std::size_t i = 0; i < first; ++i) {
+    chosen.push_back((i * (points.size() - 1) + (first - 1) / 2) / (first - 1));
+  }
+  while (chosen.size() < std::min(count, points.size())) {
+    std::size_t best = 0;
+    double most = -1;
+    for (std::size_t gap = 0; gap + 1 < chosen.size(); ++gap) {
+      const double left = room(points[chosen[gap]], points[chosen[gap + 1]]);
+      if (chosen[gap + 1] - chosen[gap] > 1 && left > most) {
+        most = left;
+        best = gap;
+      }
+    }
+    const std::size_t middle = (chosen[best] + chosen[best + 1] + 1) / 2;
+    chosen.insert(chosen.begin() + static_cast<std::ptrdiff_t>(best) + 1, middle);
+  }
+  return chosen;
+}
+
+CollectiveLines fit_lines(const CollectivePoints& points) {
+  FT_CHECK(!points.empty());
+  double shortest = points.front().seconds;
+  double rate = 0;
+  for (const auto& point : points) {
+    shortest = std::min(shortest, point.seconds);
+    rate = std::max(rate, point.bytes / point.seconds);
+  }
+  const auto lines_of = [](const std::vector<double>& logs) {
+    CollectiveLines lines;
+    for (std::size_t i = 0; i < 3; ++i) {
+      lines.lines[i] = {std::exp(logs[2 * i]), std::exp(logs[2 * i + 1])};
+    }
+    return lines;
+  };
+  // LL carries a small part of the bandwidth at the least latency, Simple all of it at the most.
+  const std::vector<double> start{std::log(shortest),       std::log(rate / 20),
+                                  std::log(1.3 * shortest), std::log(rate / 3),
+                                  std::log(2.5 * shortest), std::log(rate)};
+  return lines_of(minimise_steps(
+      [&](const std::vector<double>& logs) {
+        const CollectiveLines lines = lines_of(logs);
+        double sum = 0;
+        for (const auto& point : points) {
+          sum += std::abs(std::log(lines.seconds(point.bytes) / point.seconds));
+        }
+        return sum;
+      },
+      start, std::vector<double>(6, -60.0), std::vector<double>(6, 60.0), 40));
+}
+
+std::vector<CollectiveError> test_curve(const CollectivePoints& known,
+                                        const CollectivePoints& unseen) {
+  const CollectiveCurve curve(fit_lines(known), known);
+  std::vector<CollectiveError> errors;
+  for (const auto& point : unseen) {
+    const auto prediction = curve.at(point.bytes);
+    errors.push_back({std::log(prediction.seconds / point.seconds), prediction.doubt});
+  }
+  return errors;
+}
+
+double sd_of(const CollectiveSpread& spread, double doubt) {
+  return std::hypot(spread.sd, spread.sd_doubt * doubt);
+}
+
+// Widths by the Laplace density, then one factor for all so that 90 % lie inside.
+CollectiveSpread fit_spread(const std::vector<CollectiveError>& errors) {
+  FT_CHECK(!errors.empty());
+  const auto best = minimise_log(
+      [&](const std::vector<double>& p) {
+        double sum = 0;
+        for (const CollectiveError& error : errors) {
+          const double sd = sd_of({p[0], p[1]}, error.doubt);
+          sum += std::log(sd) + std::sqrt(2.0) * std::abs(error.log_error) / sd;
+        }
+        return sum;
+      },
+      {0.03, 0.3});
+  std::vector<double> ratios;
+  ratios.reserve(errors.size());
+  for (const CollectiveError& error : errors) {
+    ratios.push_back(std::abs(error.log_error) / sd_of({best[0], best[1]}, error.doubt));
+  }
+  const double widen = quantile(ratios, 0.9) / kQuantile90;
+  return {std::max(widen * best[0], kRepeatability), widen * best[1]};
+}
+
+}  // namespace foretoken::calibrate

@@ -1,0 +1,51 @@
+// Time of one collective on one group of ranks over the size of its message, from a handful of
+// measured sizes.
+#pragma once
+
+#include <array>
+#include <span>
+#include <vector>
+
+namespace foretoken {
+
+// Libraries change protocol with the size (NCCL: LL, LL128, Simple): the least of three lines
+// alpha + bytes / rate, one bounded by latency, one in between, one by bandwidth.
+struct CollectiveLines {
+  struct Line {
+    double alpha = 0;  // s
+    double rate = 0;   // bytes/s
+  };
+  std::array<Line, 3> lines;
+  double seconds(double bytes) const;
+};
+
+// The lines, bent through the measured sizes: between two of them the residuals log(measured /
+// lines) are interpolated in the logarithm of the size, within what both allow; beyond the last
+// ones they stay. Immutable.
+class CollectiveCurve {
+ public:
+  struct Point {
+    double bytes = 0;
+    double seconds = 0;
+  };
+  // REQUIRES: points not empty, all positive.
+  CollectiveCurve(const CollectiveLines& lines, std::vector<Point> points);
+
+  struct Prediction {
+    double seconds = 0;
+    // Half the range, in logarithms, that the neighbours leave open: a larger message takes no less
+    // time, and no more than in proportion to its size. 0 at a measured size.
+    double doubt = 0;
+    bool inside = true;
+  };
+  Prediction at(double bytes) const;
+
+ private:
+  struct Node {
+    double log_bytes, log_seconds, log_residual;
+  };
+  CollectiveLines lines_;
+  std::vector<Node> nodes_;  // by size
+};
+
+}  // namespace foretoken

@@ -1,0 +1,39 @@
+#include "sim/cost/collective_lines.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace foretoken {
+namespace {
+
+const CollectiveLines kLines{{{{5e-6, 1e10}, {1e-5, 1e11}, {2e-5, 4e11}}}};
+
+TEST(CollectiveLines, Take_the_least_of_three) {
+  EXPECT_DOUBLE_EQ(kLines.seconds(1e3), 5e-6 + 1e-7);
+  EXPECT_DOUBLE_EQ(kLines.seconds(1e6), 1e-5 + 1e-5);
+  EXPECT_DOUBLE_EQ(kLines.seconds(1e9), 2e-5 + 2.5e-3);
+}
+
+TEST(CollectiveCurve, Passes_through_its_points_and_bends_the_lines_between) {
+  const CollectiveCurve curve(kLines,
+                              {{1e3, 1.1 * kLines.seconds(1e3)}, {1e9, 1.1 * kLines.seconds(1e9)}});
+  EXPECT_NEAR(curve.at(1e3).seconds, 1.1 * kLines.seconds(1e3), 1e-15);
+  EXPECT_NEAR(curve.at(1e6).seconds, 1.1 * kLines.seconds(1e6), 1e-12);
+  EXPECT_EQ(curve.at(1e3).doubt, 0);
+  EXPECT_TRUE(curve.at(1e6).inside);
+  EXPECT_FALSE(curve.at(1e10).inside);
+}
+
+TEST(CollectiveCurve, Stays_within_what_a_larger_message_may_take) {
+  // Twice the size and 1.2 times the time: in the middle at least 1.2 / sqrt 2 and 1, at most 1.2.
+  const CollectiveLines wild{{{{1, 1}, {1, 1}, {1e-9, 1e30}}}};
+  const CollectiveCurve curve(wild, {{1e6, 1e-5}, {2e6, 1.2e-5}});
+  const auto middle = curve.at(std::sqrt(2.0) * 1e6);
+  EXPECT_GE(middle.seconds, 1e-5 * (1 - 1e-12));
+  EXPECT_LE(middle.seconds, 1.2e-5 * (1 + 1e-12));
+  EXPECT_NEAR(middle.doubt, std::log(1.2) / 2, 1e-9);
+}
+
+}  // namespace
+}  // namespace foretoken
