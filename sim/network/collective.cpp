@@ -42,8 +42,10 @@ bool trivial(const CollectiveRequest& request) {
 }
 
 bool coded(const CollectiveCosts& costs, const CollectiveRequest& request) {
-  return costs.codec != nullptr && (request.wire.quantised() || (request.second_wire.has_value() &&
-                                                                 request.second_wire->quantised()));
+  const bool second = request.second_wire.value_or(request.wire).quantised();
+  const bool any = request.wire.quantised() || second;
+  const bool all = request.wire.quantised() && second;
+  return (any && costs.codec != nullptr) || (!all && costs.pass != nullptr);
 }
 
 CollectiveCosts::PerProtocol constants_of(const CollectiveCosts& costs, Protocol protocol) {

@@ -80,6 +80,9 @@ struct CollectiveCosts {
   std::map<Protocol, PerProtocol> protocols = {};
   // Time of codec work on one rank: quantise or dequantise `values` values in `wire`. Empty: free.
   std::function<Time(std::int64_t values, const Format& wire)> codec;
+  // Time of what a kernel of its own does on one rank instead, where the wire is raw: read, sum and
+  // write `values` values. Empty: hidden behind the wire, as in a library's kernels.
+  std::function<Time(std::int64_t values)> pass = nullptr;
   Provenance provenance = Provenance::assumed;
   double sd_family = 0;
 };

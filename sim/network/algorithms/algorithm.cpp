@@ -84,6 +84,8 @@ TaskId ScheduleBuilder::send_over(int from, SchedulePath path, std::int64_t byte
 void ScheduleBuilder::code(int rank, std::int64_t values, const Format& wire, Waits& after) {
   if (wire.quantised() && costs_->codec != nullptr) {
     after.assign(1, schedule_.add_work(rank, costs_->codec(values, wire), after));
+  } else if (!wire.quantised() && costs_->pass != nullptr) {
+    after.assign(1, schedule_.add_work(rank, costs_->pass(values), after));
   }
 }
 
