@@ -69,7 +69,7 @@ Simulated simulate(const Topology& topology, const CollectiveCosts& costs,
   queue.run();
   FT_CHECK(run.done(), "a collective stopped before its end");
   const ScheduleTime time = run.time();
-  const Time t0 = costs.t0 + constants_of(costs, request.protocol).t0;
+  const Time t0 = slower(costs.t0 + constants_of(costs, request.protocol).t0, costs);
   Simulated result;
   result.steps = time.steps;
   result.time.total = t0 + time.total;
@@ -209,10 +209,14 @@ Protocol parse_protocol(std::string_view text) {
   throw InputError(fmt::format("unknown protocol \"{}\" (auto, simple, ll128 or ll)", text));
 }
 
+Time slower(Time time, const CollectiveCosts& costs) {
+  return costs.slowdown == 1 ? time : time_from_seconds(to_seconds(time) * costs.slowdown);
+}
+
 std::vector<double> effective_capacity(const Topology& topology, const CollectiveCosts& costs,
                                        Protocol protocol) {
   std::array<double, 6> efficiency;
-  efficiency.fill(constants_of(costs, protocol).efficiency);
+  efficiency.fill(constants_of(costs, protocol).efficiency / costs.slowdown);
   for (const auto& [link_class, constants] : costs.per_class) {
     efficiency[static_cast<std::size_t>(link_class)] *= constants.efficiency;
   }

@@ -83,9 +83,14 @@ struct CollectiveCosts {
   // Time of what a kernel of its own does on one rank instead, where the wire is raw: read, sum and
   // write `values` values. Empty: hidden behind the wire, as in a library's kernels.
   std::function<Time(std::int64_t values)> pass = nullptr;
+  // Everything takes so many times as long: a replication's draw.
+  double slowdown = 1;
   Provenance provenance = Provenance::assumed;
   double sd_family = 0;
 };
+
+// `time` under the costs' slowdown.
+Time slower(Time time, const CollectiveCosts& costs);
 
 // total = latency + wire + codec, along the critical path.
 struct CollectiveTime {

@@ -106,31 +106,45 @@ const SampleGrid* StepTimer::measured_all_reduce(const CollectiveOp& op) const {
   return it == context_.engine_all_reduce.end() ? nullptr : &it->second;
 }
 
-Time StepTimer::simulate_collective(const CollectiveOp& op) const {
-  if (const SampleGrid* measured = measured_all_reduce(op)) {
-    return time_from_seconds(measured->at({2.0 * static_cast<double>(op.values), 0, 0, 0}).seconds);
-  }
+CollectiveRequest StepTimer::request_of(const CollectiveOp& op) const {
   CollectiveRequest request;
   request.kind = op.kind;
   request.values = op.values;
   request.wire = op.wire;
-  if (op.kind != CollectiveKind::send_recv) {
-    request.gpus = placement_.gpus;
-    // Uncompressed all-reduces are those of the engine's library, which calibration measures as
-    // rings; a quantised one is ours and takes the best schedule.
-    if (op.kind == CollectiveKind::all_reduce && !op.wire.quantised()) {
-      request.algorithm = Algorithm::ring;
+  request.gpus = placement_.gpus;
+  // Uncompressed all-reduces are those of the engine's library, which calibration measures as
+  // rings; a quantised one is ours and takes the best schedule.
+  if (op.kind == CollectiveKind::all_reduce && !op.wire.quantised()) {
+    request.algorithm = Algorithm::ring;
+  }
+  if (op.kind == CollectiveKind::send_recv) {
+    // Each rank sends its share to its counterpart of the next stage, all at once.
+    const std::size_t half = placement_.gpus.size();
+    request.kind = CollectiveKind::all_to_all;
+    request.algorithm = Algorithm::direct;
+    request.gpus.insert(request.gpus.end(), placement_.next_gpus.begin(),
+                        placement_.next_gpus.end());
+    request.pair_values.assign(4 * half * half, 0);
+    for (std::size_t i = 0; i < half; ++i) {
+      request.pair_values[i * 2 * half + half + i] = op.values;
     }
-    return simulate_alone(*context_.topology, context_.collective, request).total;
   }
-  // Each rank sends its share to its counterpart of the next stage; the slowest pair counts.
-  Time slowest = kTimeZero;
-  for (std::size_t i = 0; i < placement_.gpus.size(); ++i) {
-    request.gpus = {placement_.gpus[i], placement_.next_gpus[i]};
-    slowest =
-        std::max(slowest, simulate_alone(*context_.topology, context_.collective, request).total);
+  return request;
+}
+
+Time StepTimer::simulate_collective(const CollectiveOp& op) const {
+  if (const SampleGrid* measured = measured_all_reduce(op)) {
+    return time_from_seconds(measured->at({2.0 * static_cast<double>(op.values), 0, 0, 0}).seconds);
   }
-  return slowest;
+  return simulate_alone(*context_.topology, context_.collective, request_of(op)).total;
+}
+
+Provenance StepTimer::collective_provenance(const CollectiveOp& op) const {
+  const Provenance provenance = measured_all_reduce(op) ? context_.engine_all_reduce_provenance
+                                                        : context_.collective.provenance;
+  return op.wire.quantised()
+             ? weakest(provenance, codec_price(*context_.cost, op.values, op.wire).provenance)
+             : provenance;
 }
 
 StepTime StepTimer::collective_time(const CollectiveOp& op) {
@@ -138,7 +152,6 @@ StepTime StepTimer::collective_time(const CollectiveOp& op) {
   if (exact_) {
     alone = simulate_collective(op);
   } else {
-    // One wire format per kind in a graph, so that kind and size name the collective.
     const auto [it, fresh] =
         collectives_.try_emplace({static_cast<int>(op.kind), op.values}, kTimeZero);
     if (fresh) {
@@ -146,21 +159,70 @@ StepTime StepTimer::collective_time(const CollectiveOp& op) {
     }
     alone = it->second;
   }
-  Estimate estimate;
+  Estimate estimate = collective_estimate();
   estimate.seconds = to_seconds(alone);
-  estimate.sd_family = context_.collective.sd_family;
-  estimate.family_key = hash_text("collective");
-  estimate.provenance = measured_all_reduce(op) ? context_.engine_all_reduce_provenance
-                                                : context_.collective.provenance;
-  if (op.wire.quantised()) {
-    estimate.provenance =
-        weakest(estimate.provenance, codec_price(*context_.cost, op.values, op.wire).provenance);
-  }
   StepTime time;
   const Time drawn = draw_.is_point() ? alone : draw_.duration(estimate);
   time.share.add(op.kind == CollectiveKind::send_recv ? OpFamily::send_recv : OpFamily::collective,
-                 estimate.provenance, drawn);
+                 collective_provenance(op), drawn);
   return time;
+}
+
+Estimate StepTimer::collective_estimate() const {
+  Estimate estimate;
+  estimate.sd_family = context_.collective.sd_family;
+  estimate.family_key = hash_text("collective");
+  return estimate;
+}
+
+CollectiveCosts StepTimer::drawn_costs() const {
+  CollectiveCosts costs = context_.collective;
+  costs.slowdown = draw_.factor(collective_estimate());
+  return costs;
+}
+
+std::vector<double> StepTimer::link_capacity() const {
+  return effective_capacity(*context_.topology, drawn_costs());
+}
+
+const PlannedCollective& StepTimer::schedule(const CollectiveOp& op) {
+  const std::pair key{static_cast<int>(op.kind), op.values};
+  if (const auto it = planned_.find(key); it != planned_.end()) {
+    return it->second;
+  }
+  CollectiveRequest request = request_of(op);
+  const CollectiveTime best = simulate_alone(*context_.topology, context_.collective, request);
+  FT_CHECK(best.protocol == Protocol::simple, "protocols differ in what they leave of a link");
+  request.algorithm = best.algorithm;
+  request.chunks = best.chunks;
+  request.wire = best.wire_format;
+  const CollectiveCosts costs = drawn_costs();
+  PlannedCollective planned{make_schedule(*context_.topology, costs, request),
+                            slower(costs.t0, costs), collective_provenance(op)};
+  return planned_.emplace(key, std::move(planned)).first->second;
+}
+
+StepProgram StepTimer::program(const BatchShape& batch) {
+  StepProgram program;
+  for (const Segment& segment : context_.builder->build(batch, stage_).segments) {
+    StepProgram::Run run;
+    run.repeat = segment.repeat;
+    StepProgram::Part part;
+    for (const Operator& op : segment.operators) {
+      const auto* collective = std::get_if<CollectiveOp>(&op.what);
+      if (collective == nullptr || collective->values == 0 ||
+          measured_all_reduce(*collective) != nullptr) {
+        part.before.add(operator_time(op));
+        continue;
+      }
+      part.collective = *collective;
+      run.parts.push_back(part);
+      part = {};
+    }
+    run.parts.push_back(part);
+    program.runs.push_back(std::move(run));
+  }
+  return program;
 }
 
 StepTime StepTimer::operator_time(const Operator& op) {

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -35,6 +36,27 @@ struct StepTime {
     share.add(other.share, times);
     extrapolated = extrapolated || other.extrapolated;
   }
+};
+
+// A step as it runs beside others: parts one after the other, each work of the GPUs and then a
+// collective. Operators that never touch the network count as work.
+struct StepProgram {
+  struct Part {
+    StepTime before;
+    std::optional<CollectiveOp> collective;  // none: the segment ends
+  };
+  struct Run {
+    std::vector<Part> parts;
+    int repeat = 1;
+  };
+  std::vector<Run> runs;
+};
+
+// A collective as flows: what runs on the network `t0` after the call.
+struct PlannedCollective {
+  Schedule schedule;
+  Time t0 = kTimeZero;
+  Provenance provenance = Provenance::assumed;
 };
 
 // What all stages and replications share; outlives the timers.
@@ -62,6 +84,14 @@ class StepTimer {
 
   StepTime time(const BatchShape& batch);
 
+  // The same step for a stage that shares its links (sim/step/stage_run.h). Schedules are
+  // remembered, durations never.
+  StepProgram program(const BatchShape& batch);
+  const PlannedCollective& schedule(const CollectiveOp& op);
+  // Bytes per second of each link of the topology, for the network such stages share: slower by
+  // the collectives' factor in a drawn replication.
+  std::vector<double> link_capacity() const;
+
   // One entry per operator of the graph, in order, with its duration and how often it runs.
   struct Line {
     std::string segment;
@@ -83,6 +113,10 @@ class StepTimer {
   StepTime operator_time(const Operator& op);
   const SampleGrid* measured_all_reduce(const CollectiveOp& op) const;
   StepTime collective_time(const CollectiveOp& op);
+  Provenance collective_provenance(const CollectiveOp& op) const;
+  CollectiveRequest request_of(const CollectiveOp& op) const;
+  Estimate collective_estimate() const;
+  CollectiveCosts drawn_costs() const;
   Time simulate_collective(const CollectiveOp& op) const;
   StepTime sum(const StepGraph& graph, DependsOn part);
   StepTime attention_time(const BatchShape& batch);
@@ -97,7 +131,9 @@ class StepTimer {
   bool exact_;
   std::vector<AttentionTemplate> prefill_attention_, decode_attention_;
   std::vector<std::unique_ptr<StepTime>> by_tokens_, by_rows_;
-  std::map<std::pair<int, std::int64_t>, Time> collectives_;  // (kind, values) -> duration
+  // By (kind, values): one wire format per kind in a graph.
+  std::map<std::pair<int, std::int64_t>, Time> collectives_;
+  std::map<std::pair<int, std::int64_t>, PlannedCollective> planned_;
 };
 
 }  // namespace foretoken
