@@ -129,6 +129,7 @@ StepContext Simulation::step_context() const {
   context.cost = cost_.get();
   context.topology = &topology_;
   context.collective = collective_costs(*cost_);
+  context.overlap = scenario_.engine.overlap_collectives;
   read_engine_all_reduce(cost_->profile(), context);
   return context;
 }

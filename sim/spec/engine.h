@@ -70,6 +70,9 @@ struct EngineSpec {
   std::optional<Bytes> context_memory;        // driver context and library workspaces
   std::optional<std::int64_t> max_model_len;  // default: the model's
   HostOverlap host_overlap = HostOverlap::none;
+  // The engine splits its batches so that a collective runs beside the next computation, on this
+  // share of the SMs; none: one after the other.
+  std::optional<double> overlap_collectives;
   // Medians over others' runs of vLLM 0.1x on GPU servers (accuracy study on public serving data).
   HostTimes host_default{Time(1'000'000'000),
                          Time(9'000'000),

@@ -17,6 +17,7 @@ void StageRun::start(const BatchShape& batch, EventHandler& done, std::uint64_t 
   repeat_ = 0;
   time_ = {};
   running_ = true;
+  done_before_ = kTimeZero;
   begin_part();
 }
 
@@ -47,7 +48,8 @@ void StageRun::handle(std::uint64_t payload) {
 
 void StageRun::begin_part() {
   time_.add(part().before);
-  schedule(part().before.share.total, Event::work_done);
+  schedule(part().before.share.total - done_before_, Event::work_done);
+  done_before_ = kTimeZero;
 }
 
 void StageRun::begin_collective() {
@@ -56,13 +58,18 @@ void StageRun::begin_collective() {
 }
 
 void StageRun::end_collective() {
-  const CollectiveOp& op = *part().collective;
+  const CollectiveOp op = *part().collective;
+  const Time whole = events_->now() - collective_began_;
+  const bool more = advance();
+  const Time next = more ? part().before.share.total : kTimeZero;
+  const Time seen = timer_->seen(whole, next);
   time_.share.add(op.kind == CollectiveKind::send_recv ? OpFamily::send_recv : OpFamily::collective,
-                  timer_->schedule(op).provenance, events_->now() - collective_began_);
-  end_part();
+                  timer_->schedule(op).provenance, seen);
+  done_before_ = whole - seen;
+  more ? begin_part() : end_step();
 }
 
-void StageRun::end_part() {
+bool StageRun::advance() {
   if (++part_ == program_.runs[run_].parts.size()) {
     part_ = 0;
     if (++repeat_ == program_.runs[run_].repeat) {
@@ -70,10 +77,12 @@ void StageRun::end_part() {
       ++run_;
     }
   }
-  if (run_ < program_.runs.size()) {
-    begin_part();
-    return;
-  }
+  return run_ < program_.runs.size();
+}
+
+void StageRun::end_part() { advance() ? begin_part() : end_step(); }
+
+void StageRun::end_step() {
   running_ = false;
   done_->handle(payload_);
 }

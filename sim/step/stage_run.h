@@ -34,7 +34,9 @@ class StageRun final : private EventHandler {
   void begin_collective();
   void end_collective();
   void end_part();
+  void end_step();
   const StepProgram::Part& part() const { return program_.runs[run_].parts[part_]; }
+  bool advance();  // to the next part; false: there is none
   void schedule(Time after, Event event);
 
   StepTimer* timer_;
@@ -48,6 +50,7 @@ class StageRun final : private EventHandler {
   int repeat_ = 0;
   bool running_ = false;
   Time collective_began_ = kTimeZero;
+  Time done_before_ = kTimeZero;  // of the part's work, beside the collective before it
   std::optional<ScheduleRun> flows_;
   StepTime time_;
 };

@@ -37,6 +37,10 @@ BatchShape of_rows(std::int64_t rows) {
   return batch;
 }
 
+OpFamily family_of(const CollectiveOp& op) {
+  return op.kind == CollectiveKind::send_recv ? OpFamily::send_recv : OpFamily::collective;
+}
+
 }  // namespace
 
 CollectiveCosts collective_costs(const CostModel& cost) {
@@ -112,9 +116,12 @@ CollectiveRequest StepTimer::request_of(const CollectiveOp& op) const {
   request.values = op.values;
   request.wire = op.wire;
   request.gpus = placement_.gpus;
-  // Uncompressed all-reduces are those of the engine's library, which calibration measures as
-  // rings; a quantised one is ours and takes the best schedule.
-  if (op.kind == CollectiveKind::all_reduce && !op.wire.quantised()) {
+  // Uncompressed all-reduces and their two halves are those of the engine's library, which
+  // calibration measures as rings; a quantised one is ours and takes the best schedule.
+  const bool halves =
+      context_.builder->parallel().sequence &&
+      (op.kind == CollectiveKind::reduce_scatter || op.kind == CollectiveKind::all_gather);
+  if ((op.kind == CollectiveKind::all_reduce || halves) && !op.wire.quantised()) {
     request.algorithm = Algorithm::ring;
   }
   if (op.kind == CollectiveKind::send_recv) {
@@ -152,8 +159,7 @@ StepTime StepTimer::collective_time(const CollectiveOp& op) {
   if (exact_) {
     alone = simulate_collective(op);
   } else {
-    const auto [it, fresh] =
-        collectives_.try_emplace({static_cast<int>(op.kind), op.values}, kTimeZero);
+    const auto [it, fresh] = collectives_.try_emplace(key_of(op), kTimeZero);
     if (fresh) {
       it->second = simulate_collective(op);
     }
@@ -163,8 +169,7 @@ StepTime StepTimer::collective_time(const CollectiveOp& op) {
   estimate.seconds = to_seconds(alone);
   StepTime time;
   const Time drawn = draw_.is_point() ? alone : draw_.duration(estimate);
-  time.share.add(op.kind == CollectiveKind::send_recv ? OpFamily::send_recv : OpFamily::collective,
-                 collective_provenance(op), drawn);
+  time.share.add(family_of(op), collective_provenance(op), drawn);
   return time;
 }
 
@@ -186,7 +191,7 @@ std::vector<double> StepTimer::link_capacity() const {
 }
 
 const PlannedCollective& StepTimer::schedule(const CollectiveOp& op) {
-  const std::pair key{static_cast<int>(op.kind), op.values};
+  const CollectiveKey key = key_of(op);
   if (const auto it = planned_.find(key); it != planned_.end()) {
     return it->second;
   }
@@ -300,7 +305,44 @@ StepTime StepTimer::simulate_all(const BatchShape& batch) {
   return total;
 }
 
+Time StepTimer::seen(Time collective, Time next) const {
+  if (!context_.overlap) {
+    return collective;
+  }
+  const Time share = time_from_seconds(*context_.overlap * to_seconds(collective));
+  return std::max(collective - next, share);
+}
+
+// Part by part, as StageRun goes; what follows a collective is the work of the next part.
+StepTime StepTimer::overlapped(const BatchShape& batch) {
+  const StepProgram program = this->program(batch);
+  StepTime total;
+  std::vector<const StepProgram::Part*> parts;
+  for (const StepProgram::Run& run : program.runs) {
+    for (int i = 0; i < run.repeat; ++i) {
+      for (const StepProgram::Part& part : run.parts) {
+        parts.push_back(&part);
+      }
+    }
+  }
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    total.add(parts[i]->before);
+    if (parts[i]->collective) {
+      const StepTime whole = collective_time(*parts[i]->collective);
+      const Time next = i + 1 < parts.size() ? parts[i + 1]->before.share.total : kTimeZero;
+      StepTime part;
+      part.share.add(family_of(*parts[i]->collective), collective_provenance(*parts[i]->collective),
+                     seen(whole.share.total, next));
+      total.add(part);
+    }
+  }
+  return total;
+}
+
 StepTime StepTimer::time(const BatchShape& batch) {
+  if (context_.overlap) {
+    return overlapped(batch);
+  }
   if (exact_) {
     return simulate_all(batch);
   }

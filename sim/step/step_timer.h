@@ -12,7 +12,7 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <unordered_map>
+#include <tuple>
 #include <vector>
 
 #include "sim/cost/cost_model.h"
@@ -65,6 +65,9 @@ struct StepContext {
   const CostModel* cost = nullptr;
   const Topology* topology = nullptr;
   CollectiveCosts collective;
+  // Share of the SMs that a collective takes while the next computation runs beside it; none: the
+  // computation waits.
+  std::optional<double> overlap;
   // An engine's own all-reduce as measured, by ranks; empty: simulated.
   std::map<int, SampleGrid> engine_all_reduce;
   Provenance engine_all_reduce_provenance = Provenance::imported;
@@ -83,6 +86,11 @@ class StepTimer {
             bool exact);
 
   StepTime time(const BatchShape& batch);
+
+  // What of a collective is seen that runs beside `next`, the work up to the next collective: while
+  // it lasts the work has 1 - share of the SMs, so that both take max(collective, next + share x
+  // collective), and nothing can begin earlier than the work. All of it without overlap.
+  Time seen(Time collective, Time next) const;
 
   // The same step for a stage that shares its links (sim/step/stage_run.h). Schedules are
   // remembered, durations never.
@@ -123,6 +131,7 @@ class StepTimer {
   const StepTime& remembered(std::vector<std::unique_ptr<StepTime>>& memory, std::int64_t index,
                              DependsOn part);
   StepTime simulate_all(const BatchShape& batch);
+  StepTime overlapped(const BatchShape& batch);
 
   StepContext context_;
   StagePlacement placement_;
@@ -131,9 +140,13 @@ class StepTimer {
   bool exact_;
   std::vector<AttentionTemplate> prefill_attention_, decode_attention_;
   std::vector<std::unique_ptr<StepTime>> by_tokens_, by_rows_;
-  // By (kind, values): one wire format per kind in a graph.
-  std::map<std::pair<int, std::int64_t>, Time> collectives_;
-  std::map<std::pair<int, std::int64_t>, PlannedCollective> planned_;
+  // Kind, values, and whether the wire is the scenario's: the logits always travel in bf16.
+  using CollectiveKey = std::tuple<int, std::int64_t, bool>;
+  static CollectiveKey key_of(const CollectiveOp& op) {
+    return {static_cast<int>(op.kind), op.values, op.wire == kBf16};
+  }
+  std::map<CollectiveKey, Time> collectives_;
+  std::map<CollectiveKey, PlannedCollective> planned_;
 };
 
 }  // namespace foretoken

@@ -104,5 +104,39 @@ TEST(StageRun, Two_replicas_over_one_link_each_get_half_of_it) {
   EXPECT_EQ(done[0].at, done[1].at);
 }
 
+// While a collective lasts the next work has 1 - share of the SMs.
+TEST(StageRun, A_collective_beside_the_next_work_hides_behind_it) {
+  ScenarioSpec scenario = small_scenario();
+  scenario.parallel.tensor = 2;
+  const Simulation plain = make(scenario);
+  for (const double share : {0.0, 0.1, 0.5}) {
+    scenario.engine.overlap_collectives = share;
+    const Simulation simulation = make(scenario);
+    const StepContext context = simulation.step_context();
+    StepTimer timer(context, simulation.placements().front().stages[0], 0, {}, false);
+    StepTimer waiting(plain.step_context(), plain.placements().front().stages[0], 0, {}, false);
+    EXPECT_EQ(timer.seen(Time(100), Time(60)),
+              Time(std::max<std::int64_t>(40, static_cast<std::int64_t>(100 * share))));
+    const StepTime overlapped = timer.time(mixed_batch());
+    const StepTime after = waiting.time(mixed_batch());
+    EXPECT_LT(overlapped.share.total, after.share.total);
+    // The work is all there, and at least the share of the collectives is seen.
+    const auto collective = static_cast<std::size_t>(OpFamily::collective);
+    EXPECT_EQ(overlapped.share.total - overlapped.share.by_family[collective],
+              after.share.total - after.share.by_family[collective]);
+    EXPECT_GE(to_seconds(overlapped.share.by_family[collective]),
+              share * to_seconds(after.share.by_family[collective]) - 1e-10);
+    // Event by event it is the same.
+    EventQueue events;
+    FlowNetwork network(events, timer.link_capacity());
+    StageRun run(timer, events, network);
+    Done done(events);
+    run.start(mixed_batch(), done, 0);
+    events.run();
+    EXPECT_EQ(done.at, overlapped.share.total);
+    EXPECT_EQ(run.time().share.by_family, overlapped.share.by_family);
+  }
+}
+
 }  // namespace
 }  // namespace foretoken

@@ -117,5 +117,29 @@ TEST(StepTimer, A_measured_codec_is_used) {
   EXPECT_NEAR(codec.seconds, 2e-6 + 2e6 / 50e9, 1e-12);
 }
 
+// A ring all-reduce is a ring reduce-scatter and a ring all-gather; two calls in place of one.
+TEST(StepTimer, Sequence_parallelism_sends_the_same_bytes_and_shortens_the_norms) {
+  ScenarioSpec scenario = small_scenario();
+  scenario.parallel.tensor = 4;
+  const Simulation plain = make(scenario);
+  scenario.parallel.sequence = true;
+  const Simulation sequence = make(scenario);
+  BatchShape batch = mixed_batch();
+  batch.prefill = {{153, 0}};  // 160 tokens: four shares of 40
+  const auto family = [&](const Simulation& simulation, OpFamily of) {
+    return time_of(simulation, batch, false).share.by_family[static_cast<std::size_t>(of)];
+  };
+  const std::int64_t all_reduces = 1 + 2 * scenario.model.layers;
+  EXPECT_NEAR(to_seconds(family(sequence, OpFamily::collective)),
+              to_seconds(family(plain, OpFamily::collective)) +
+                  to_seconds(collective_costs(plain.cost()).t0 * all_reduces),
+              // The logits' all-gather is a ring as well then: three steps in place of one.
+              4 * 2e-6);
+  EXPECT_LT(family(sequence, OpFamily::elementwise), family(plain, OpFamily::elementwise));
+  EXPECT_EQ(family(sequence, OpFamily::gemm), family(plain, OpFamily::gemm));
+  EXPECT_EQ(time_of(sequence, batch, false).share.by_family,
+            time_of(sequence, batch, true).share.by_family);
+}
+
 }  // namespace
 }  // namespace foretoken
