@@ -22,8 +22,8 @@ struct PrefillPrediction {
 };
 
 // One step of eight prompts of 1,024 tokens of a Llama-3-70B, bf16, on four GPUs; the host's time
-// is not in it. Uncompressed all-reduces are the library's ring, compressed ones the fastest of
-// ours.
+// is not in it. Uncompressed all-reduces are the library's (ring, or reductions in the switch),
+// compressed ones the fastest of ours.
 std::vector<PrefillPrediction> predict_prefill();
 
 std::string to_markdown(const std::vector<PrefillPrediction>& rows);

@@ -55,7 +55,9 @@ int parse_and_run(int argc, char** argv) {
   foretoken::calibrate::add_detect(app, action);
   foretoken::importer::add_import(app, action);
 #else
-  app.footer("Built without calibrate/: the commands `calibrate`, `import` and `topology detect` are absent.");
+  app.footer(
+      "Built without calibrate/: the commands `calibrate`, `import` and `topology detect` are "
+      "absent.");
 #endif
   try {
     app.parse(argc, argv);

@@ -125,6 +125,7 @@ class StepTimer {
   CollectiveRequest request_of(const CollectiveOp& op) const;
   Estimate collective_estimate() const;
   CollectiveCosts drawn_costs() const;
+  CollectiveTime fastest(CollectiveRequest request) const;
   Time simulate_collective(const CollectiveOp& op) const;
   StepTime sum(const StepGraph& graph, DependsOn part);
   StepTime attention_time(const BatchShape& batch);

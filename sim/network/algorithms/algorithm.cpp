@@ -56,15 +56,20 @@ Time ScheduleBuilder::step_latency(int from, int to) const {
   return slower(latency, *costs_);
 }
 
+double ScheduleBuilder::stretch() const {
+  const auto it = costs_->protocols.find(request_->protocol);
+  return it == costs_->protocols.end() ? 1 : 1 / it->second.efficiency;
+}
+
 int ScheduleBuilder::path(int from, int to) {
   int& known = paths_[static_cast<std::size_t>(from) * ranks_ + to];
   if (known < 0) {
     const int a = request_->gpus[from];
     const int b = request_->gpus[to];
-    SchedulePath path{topology_->route(a, b).links, step_latency(from, to), kUncapped};
+    SchedulePath path{topology_->route(a, b).links, step_latency(from, to), kUncapped, stretch()};
     const auto it = costs_->per_class.find(topology_->route_class(a, b));
     if (it != costs_->per_class.end()) {
-      path.cap = it->second.transfer_cap / costs_->slowdown;
+      path.cap = it->second.transfer_cap / costs_->slowdown * path.stretch;
     }
     known = schedule_.add_path(std::move(path));
   }

@@ -43,6 +43,8 @@ class ScheduleBuilder {
   void code(int rank, std::int64_t values, const Format& wire, Waits& after);
   // Latency of one step between two ranks: links, class, protocol.
   Time step_latency(int from, int to) const;
+  // Bytes on the links per byte sent.
+  double stretch() const;
 
   Schedule take() { return std::move(schedule_); }
 

@@ -1,6 +1,7 @@
 // What reports/published/collectives.md claims, and that the page is what the program prints.
 #include "calibrate/collective/page.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -56,8 +57,36 @@ TEST(CollectivesPage, Link_shares_in_the_profiles_are_those_fitted_here) {
   const double bridge = pcie * models.at("rtx_pro_6000_server").host_bridge;
   EXPECT_NEAR(shipped("l40", "collective.phb.link_efficiency"), bridge, 0.005);
   EXPECT_NEAR(shipped("l40", "collective.sys.link_efficiency"), bridge, 0.005);
-  EXPECT_NEAR(shipped("a100-sxm-80gb", "collective.nvlink.link_efficiency"), ring("a100_sxm"),
-              0.005);
+}
+
+// The three protocols of a profile are the three rings of the fit; the links' 0.7 us a step apart.
+TEST(CollectivesPage, Protocols_in_the_profiles_are_the_rings_fitted_here) {
+  if (!std::filesystem::exists(kTables)) {
+    GTEST_SKIP() << kTables << " is not here";
+  }
+  const std::map<std::string, AllReduceModel> models = fitted_nccl_models(kTables);
+  for (const auto& [profile, system] :
+       {std::pair("a100-sxm-80gb", "a100_sxm"), std::pair("a100-sxm-40gb", "a100_sxm"),
+        std::pair("h100-sxm", "h100_sxm"), std::pair("h200-sxm", "h200_sxm")}) {
+    const double t0 = shipped(profile, "collective.t0");
+    const double step = shipped(profile, "collective.nvlink.step_latency");
+    const double link = shipped(profile, "collective.nvlink.link_efficiency");
+    for (const AllReduceKernel& kernel : models.at(system).kernels) {
+      SCOPED_TRACE(fmt::format("{} {}", profile, kernel.name));
+      if (kernel.name == "nvls") {
+        const double simple = shipped(profile, "collective.protocol.simple.t0");
+        EXPECT_NEAR(t0 + simple + shipped(profile, "collective.algorithm.nvls.t0"), kernel.t0,
+                    0.3e-6);
+        continue;
+      }
+      const std::string prefix = "collective.protocol." + kernel.name.substr(5) + ".";
+      const bool base = kernel.name == "ring/ll";
+      EXPECT_NEAR(t0 + (base ? 0 : shipped(profile, prefix + "t0")), kernel.t0, 0.2e-6);
+      EXPECT_NEAR(step + 0.7e-6 + (base ? 0 : shipped(profile, prefix + "step_latency")),
+                  kernel.step, 0.05e-6);
+      EXPECT_NEAR(link * shipped(profile, prefix + "efficiency"), kernel.efficiency, 0.01);
+    }
+  }
 }
 
 TEST(Prefill, Shares_and_gains_of_a_70b_lie_where_they_were_measured) {
