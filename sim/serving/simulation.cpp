@@ -106,7 +106,8 @@ Profile with_host_times(Profile profile, const EngineSpec& engine) {
   return profile;
 }
 
-Simulation::Simulation(ScenarioSpec scenario, Topology topology, Profile profile, Workload workload)
+Simulation::Simulation(const ScenarioSpec& scenario, Topology topology, Profile profile,
+                       Workload workload)
     : Simulation(
           scenario, std::move(topology),
           std::make_shared<const CostModel>(with_host_times(std::move(profile), scenario.engine)),

@@ -26,7 +26,7 @@ class Simulation {
  public:
   // `profile`: the stacked profiles. Throws InputError when the parts do not go together: degrees,
   // memory, missing numbers, a trace without arrivals.
-  Simulation(ScenarioSpec scenario, Topology topology, Profile profile, Workload workload);
+  Simulation(const ScenarioSpec& scenario, Topology topology, Profile profile, Workload workload);
 
   // With costs that several simulations share; host times are theirs (with_host_times).
   Simulation(ScenarioSpec scenario, Topology topology, std::shared_ptr<const CostModel> cost,

@@ -113,7 +113,7 @@ class Runs {
 void simgrid_flows(benchmark::State& state) {
   static const Runs runs;
   const Measured& measured = runs.results().at({state.range(0), state.range(1) != 0});
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     state.SetIterationTime(measured.seconds);
   }
   state.SetItemsProcessed(measured.flows);
