@@ -171,6 +171,11 @@ std::vector<std::string> warnings(const Simulation& simulation, const Result& re
                     "measurements; `foretoken explain` shows which",
                     assumed * 100));
   }
+  if (simulation.replicas_share_links()) {
+    lines.emplace_back(
+        "replicas share links: every collective was simulated beside the others', which is slow; "
+        "placement.groups may keep them apart");
+  }
   if (result.record.extrapolated) {
     lines.emplace_back(
         "some operators lie outside the range the profile was calibrated on; `foretoken explain` "

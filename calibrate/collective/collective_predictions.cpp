@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <exception>
 
-#include "calibrate/collective/prediction_table.h"
+#include "calibrate/collective/page.h"
 
 int main(int argc, char** argv) {
   if (argc != 2) {
@@ -12,8 +12,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
-    fmt::print(
-        "{}", foretoken::calibrate::to_markdown(foretoken::calibrate::predict_all_reduce(argv[1])));
+    fmt::print("{}", foretoken::calibrate::collectives_page(argv[1]));
   } catch (const std::exception& error) {
     fmt::print(stderr, "collective_predictions: {}\n", error.what());
     return 2;

@@ -6,7 +6,6 @@
 #include <map>
 #include <tuple>
 
-#include "calibrate/collective/all_reduce_fit.h"
 #include "calibrate/import/csv_table.h"
 
 namespace foretoken::calibrate {
@@ -111,15 +110,23 @@ bool complete(const Curve& curve) { return curve.lower_bound({8, 0}) != curve.en
 
 }  // namespace
 
-std::vector<AllReducePrediction> predict_all_reduce(const std::string& folder) {
-  std::vector<AllReducePrediction> rows;
-  std::map<std::string, AllReduceModel> nccl;
+std::map<std::string, AllReduceModel> fitted_nccl_models(const std::string& folder) {
+  std::map<std::string, AllReduceModel> models;
   for (const auto& [key, curve] : read_nccl(folder + "/nccl_single_node.csv")) {
     const System* system = find_system(key.first);
     if (system != nullptr && complete(curve)) {
-      const AllReduceModel model = fit(nccl_model(system->box), points_of(curve, false));
-      nccl[key.first] = model;
-      rows.push_back(row_of(key, curve, model, false));
+      models[key.first] = fit(nccl_model(system->box), points_of(curve, false));
+    }
+  }
+  return models;
+}
+
+std::vector<AllReducePrediction> predict_all_reduce(const std::string& folder) {
+  std::vector<AllReducePrediction> rows;
+  const std::map<std::string, AllReduceModel> nccl = fitted_nccl_models(folder);
+  for (const auto& [key, curve] : read_nccl(folder + "/nccl_single_node.csv")) {
+    if (const auto model = nccl.find(key.first); model != nccl.end() && complete(curve)) {
+      rows.push_back(row_of(key, curve, model->second, false));
     }
   }
   for (const auto& [key, curve] : read_custom(folder + "/custom_allreduce_single_node.csv")) {
@@ -138,21 +145,21 @@ std::vector<AllReducePrediction> predict_all_reduce(const std::string& folder) {
 
 std::string to_markdown(const std::vector<AllReducePrediction>& rows) {
   std::string text =
-      "# All-reduce times of four GPUs, predicted from two and eight\n\n"
-      "Link and latency constants of each system are fitted on measurements of two and of eight "
-      "GPUs;\nfour GPUs are then simulated with them, every transfer a flow. Errors are means of "
-      "|predicted /\nmeasured - 1| over the sizes. Interpolation is the geometric mean of the "
-      "times "
+      "## All-reduce times of four GPUs, predicted from two and eight\n\n"
+      "Link and latency constants of each system are fitted on measurements of two and of eight\n"
+      "GPUs; four GPUs are then simulated with them, every transfer a flow. Errors are means of\n"
+      "|predicted / measured - 1| over the sizes. Interpolation is the geometric mean of the "
+      "times\n"
       "of two and eight.\n\n"
-      "The measurements are those of ai-dynamo/aiconfigurator (Apache-2.0). Left out: eager and "
-      "sglang rows\n(host overhead is in them), GB200 (no eight ranks), L40S (eight ranks at "
-      "1.5 GB/s, which no link of\nsuch a box explains). The fit pulls weakly towards typical "
-      "constants; the strength of that pull was\nchosen once, looking at these tables: from half "
-      "to "
-      "twice the value both means stay within 0.3\npoints. Two facts beside the fit: what "
-      "crosses a host bridge of the PCIe box has its own efficiency,\nand vLLM offers its custom "
-      "kernel only to pairs there.\n\n"
-      "Made by `build/release/collective_predictions FOLDER`.\n\n"
+      "The measurements are those of ai-dynamo/aiconfigurator (Apache-2.0). Left out: eager and\n"
+      "sglang rows (host overhead is in them), GB200 (no eight ranks), L40S (eight ranks at\n"
+      "1.5 GB/s, which no link of such a box explains).\n\n"
+      "No constant is fitted on four GPUs, but three choices of the model were made while seeing\n"
+      "them: the strength of the fit's weak pull towards typical constants (from half to twice "
+      "the\n"
+      "value both means stay within 0.3 points), that what crosses a host bridge of the PCIe box\n"
+      "has an efficiency of its own, and that vLLM offers its custom kernel only to pairs there.\n"
+      "In so far the errors are not those of a blind prediction.\n\n"
       "| library | system | sizes | error of the fit | error, four GPUs | interpolation |\n"
       "|---|---|---|---|---|---|\n";
   for (const bool custom : {false, true}) {

@@ -2,8 +2,11 @@
 // all-reduce tables, system by system, beside plain interpolation.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
+
+#include "calibrate/collective/all_reduce_fit.h"
 
 namespace foretoken::calibrate {
 
@@ -16,6 +19,9 @@ struct AllReducePrediction {
   double error = 0;          // on four
   double interpolation = 0;  // on four: the geometric mean of the times of two and eight
 };
+
+// By system, fitted on the two and eight ranks of the NCCL table in `folder`.
+std::map<std::string, AllReduceModel> fitted_nccl_models(const std::string& folder);
 
 // Reads nccl_single_node.csv and custom_allreduce_single_node.csv (the columns of
 // ai-dynamo/aiconfigurator's tables) in `folder`. Left out: eager and sglang rows, which measure

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "calibrate/import/nccl_topo_xml.h"
 #include "calibrate/import/table_commands.h"
 #include "calibrate/import/topo_matrix.h"
 #include "sim/config/cluster_writer.h"
@@ -20,7 +21,8 @@
 namespace foretoken::importer {
 namespace {
 
-struct MatrixCommand {
+// A dump of one machine's topology.
+struct DumpCommand {
   std::string input, gpu, out;
   std::string socket_link = "40GB/s";
 };
@@ -46,12 +48,7 @@ void write(const std::string& path, const std::string& text) {
   }
 }
 
-int run_matrix(const MatrixCommand& command) {
-  TopoMatrixOptions options;
-  options.gpu = command.gpu;
-  options.socket_link = read_bandwidth(command.socket_link, "--socket-link");
-  options.file = command.input;
-  ClusterSpec spec = import_topo_matrix(config::read_text_file(command.input), options);
+int write_cluster(const DumpCommand& command, ClusterSpec spec) {
   write(command.out, config::write_cluster(spec));
   if (command.out != "-") {
     fmt::print("{}", describe(Topology(std::move(spec))));
@@ -59,25 +56,43 @@ int run_matrix(const MatrixCommand& command) {
   return 0;
 }
 
+int run_matrix(const DumpCommand& command) {
+  const TopoMatrixOptions options{command.gpu, read_bandwidth(command.socket_link, "--socket-link"),
+                                  command.input};
+  return write_cluster(command, import_topo_matrix(config::read_text_file(command.input), options));
+}
+
+int run_xml(const DumpCommand& command) {
+  const TopoXmlOptions options{command.gpu, read_bandwidth(command.socket_link, "--socket-link"),
+                               command.input};
+  return write_cluster(command, import_topo_xml(config::read_text_file(command.input), options));
+}
+
+void add_dump(CLI::App& command, std::function<int()>& action, const char* name,
+              const char* meaning, const char* input, int (*run)(const DumpCommand&)) {
+  auto* dump = command.add_subcommand(name, meaning);
+  const auto options = std::make_shared<DumpCommand>();
+  dump->add_option("input", options->input, input)->required();
+  dump->add_option("--gpu", options->gpu, "Which GPU it is, such as h100-sxm or l40s")->required();
+  dump->add_option("--out", options->out, "Topology file to write (- for standard output)")
+      ->required();
+  dump->add_option("--socket-link", options->socket_link,
+                   "Bandwidth between two sockets, which the dump does not say")
+      ->capture_default_str();
+  dump->callback([options, run, &action] { action = [options, run] { return run(*options); }; });
+}
+
 }  // namespace
 
 void add_import(CLI::App& app, std::function<int()>& action) {
   auto* command = app.add_subcommand("import", "Other people's dumps into our files");
   command->require_subcommand(1);
-  auto* matrix = command->add_subcommand("nvidia-smi-topo",
-                                         "What `nvidia-smi topo -m` printed, into a topology file");
-  const auto options = std::make_shared<MatrixCommand>();
-  matrix->add_option("input", options->input, "The text as printed")->required();
-  matrix->add_option("--gpu", options->gpu, "Which GPU it is, such as h100-sxm or l40s")
-      ->required();
-  matrix->add_option("--out", options->out, "Topology file to write (- for standard output)")
-      ->required();
-  matrix
-      ->add_option("--socket-link", options->socket_link,
-                   "Bandwidth between two sockets, which the matrix does not say")
-      ->capture_default_str();
-  importer::add_table_imports(*command, action);
-  matrix->callback([options, &action] { action = [options] { return run_matrix(*options); }; });
+  add_dump(*command, action, "nvidia-smi-topo",
+           "What `nvidia-smi topo -m` printed, into a topology file", "The text as printed",
+           run_matrix);
+  add_dump(*command, action, "nccl-topo-xml",
+           "What NCCL wrote to NCCL_TOPO_DUMP_FILE, into a topology file", "The XML file", run_xml);
+  add_table_imports(*command, action);
 }
 
 }  // namespace foretoken::importer

@@ -94,6 +94,9 @@ CollectiveKind read_kind(const std::string& text) {
 
 std::vector<int> read_gpus(const CollectiveOptions& options, const Topology& topology) {
   if (!options.gpus.empty()) {
+    if (options.gpus.size() < 2) {
+      throw InputError("--gpus: a collective needs two ranks or more; name more GPUs");
+    }
     return options.gpus;
   }
   const int ranks = options.ranks == 0 ? topology.gpu_count() : options.ranks;

@@ -13,6 +13,7 @@
 #include "sim/core/quantity.h"
 #if FORETOKEN_HAVE_CALIBRATE
 #include "calibrate/commands.h"
+#include "calibrate/detect/detect_command.h"
 #include "calibrate/import/import_command.h"
 #endif
 
@@ -51,9 +52,12 @@ int parse_and_run(int argc, char** argv) {
   foretoken::cli::add_list(app, action);
 #if FORETOKEN_HAVE_CALIBRATE
   foretoken::calibrate::add_calibrate(app, action);
+  foretoken::calibrate::add_detect(app, action);
   foretoken::importer::add_import(app, action);
 #else
-  app.footer("Built without calibrate/: the commands `calibrate` and `import` are absent.");
+  app.footer(
+      "Built without calibrate/: the commands `calibrate`, `import` and `topology detect` are "
+      "absent.");
 #endif
   try {
     app.parse(argc, argv);

@@ -136,6 +136,10 @@ void read_memory(MapReader& map, EngineSpec& spec) {
 void read_host(MapReader& map, EngineSpec& spec) {
   constexpr std::array<std::string_view, 3> overlaps{"none", "decode", "all"};
   spec.host_overlap = choose(map, "host_overlap", spec.host_overlap, overlaps);
+  if (map.find("overlap_collectives") != nullptr) {
+    spec.overlap_collectives =
+        map.quantity("overlap_collectives", Unit::fraction, RealRange{0, 0.99, true});
+  }
   spec.host_step = optional_time(map, "host_step");
   spec.host_sequence = optional_time(map, "host_sequence");
   spec.host_prefill_step = optional_time(map, "host_prefill_step");

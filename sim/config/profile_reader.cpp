@@ -140,6 +140,11 @@ class ParameterReader {
            fmt::format("\"{}\" is not a link class (nvlink, pix, pxb, phb, sys or network)",
                        parts[1]));
     }
+    if (parts.size() == 4 && parts[1] == "protocol" && parts[2] != "simple" &&
+        parts[2] != "ll128" && parts[2] != "ll") {
+      fail(node, path(key),
+           fmt::format("\"{}\" is not a protocol (simple, ll128 or ll)", parts[2]));
+    }
     if (parts[0] == "gemm" && !is_gemm_format(parts[1])) {
       fail(
           node, path(key),

@@ -59,6 +59,11 @@ ParallelSpec read_parallel(const Node& node) {
          "attention: data_parallel belongs to mixture-of-experts models, which are not simulated "
          "yet; use tensor");
   }
+  spec.sequence = map.boolean("sequence", false);
+  if (spec.sequence && spec.tensor == 1) {
+    fail(map.require("sequence"), map.path("sequence"),
+         "sequence parallelism is one of tensor ranks; set tensor to 2 or more");
+  }
   map.finish();
   return spec;
 }

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <optional>
+#include <string_view>
 
 #include "sim/cost/assumptions.h"
 
@@ -12,6 +13,9 @@ namespace {
 
 constexpr std::array kLinkClasses{LinkClass::nvlink, LinkClass::pix, LinkClass::pxb,
                                   LinkClass::phb,    LinkClass::sys, LinkClass::network};
+
+// NCCL's.
+constexpr std::array<std::string_view, 3> kProtocols{"simple", "ll128", "ll"};
 
 // The value under `key`, or `fallback` as assumed; weakens `provenance` accordingly.
 double read(const Profile& profile, const std::string& key, double fallback,
@@ -31,6 +35,19 @@ CollectiveConstants collective_constants(const Profile& profile) {
   if (step != nullptr) {
     constants.step_latency = step->value;
     common = weakest(common, step->provenance);
+  }
+  for (const std::string_view protocol : kProtocols) {
+    const std::string prefix = fmt::format("collective.protocol.{}.", protocol);
+    if (const Parameter* efficiency = profile.find(prefix + "efficiency")) {
+      common = weakest(common, efficiency->provenance);
+      constants.protocols[std::string(protocol)] = {efficiency->value,
+                                                    profile.value_or(prefix + "t0", 0),
+                                                    profile.value_or(prefix + "step_latency", 0)};
+    }
+  }
+  if (const Parameter* nvls = profile.find("collective.algorithm.nvls.t0")) {
+    common = weakest(common, nvls->provenance);
+    constants.algorithm_t0["nvls"] = nvls->value;
   }
   std::optional<Provenance> overall;
   for (const LinkClass link_class : kLinkClasses) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <string>
 
 #include "sim/spec/cluster.h"
 #include "sim/spec/profile.h"
@@ -15,7 +16,15 @@ struct CollectiveConstants {
     double efficiency = 1;    // share of the link's bandwidth reached
     double step_latency = 0;  // s, besides the common one
   };
-  std::map<LinkClass, PerClass> per_class;        // every class has an entry
+  std::map<LinkClass, PerClass> per_class;  // every class has an entry
+  struct PerProtocol {
+    double efficiency = 1;    // times the link class's
+    double t0 = 0;            // s, besides the common one
+    double step_latency = 0;  // s, likewise
+  };
+  std::map<std::string, PerProtocol> protocols;  // those the profile states; may be empty
+  // s, what a call of this algorithm takes besides; those the profile states.
+  std::map<std::string, double> algorithm_t0;
   std::map<LinkClass, Provenance> provenance_of;  // weakest of the numbers a class uses
   Provenance provenance = Provenance::assumed;    // weakest over the classes the profile speaks of
   double sd_family = 0;

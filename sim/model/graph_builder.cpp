@@ -13,7 +13,7 @@ constexpr std::int64_t kHalf = 2;   // bytes of a 16-bit value
 constexpr std::int64_t kFloat = 4;  // bytes of a 32-bit value
 constexpr std::int64_t kIndex = 8;  // bytes of a position, a cache slot or a sampled token
 constexpr std::int64_t kTokenId = 4;
-constexpr std::size_t kOperatorsPerLayer = 20;  // at most: what a layer reserves room for
+constexpr std::size_t kOperatorsPerLayer = 22;  // at most: what a layer reserves room for
 
 Operator gemm(std::string name, const GemmOp& op, DependsOn depends = DependsOn::tokens) {
   return {std::move(name), OpFamily::gemm, depends, op};
@@ -46,13 +46,6 @@ Operator norm(std::string name, std::int64_t rows, std::int64_t width) {
 // residual += x; out = norm(residual): reads both, writes both.
 Operator add_norm(std::int64_t rows, std::int64_t width) {
   return elementwise("add_norm", (2 * rows * width + width) * kHalf, 2 * rows * width * kHalf);
-}
-
-void append_all_reduce(std::vector<Operator>& out, int tensor, std::int64_t values,
-                       const Format& wire) {
-  if (tensor > 1) {
-    out.push_back(collective(CollectiveKind::all_reduce, values, wire));
-  }
 }
 
 void check_shape(const ModelSpec& model) {
@@ -184,7 +177,7 @@ StepGraph GraphBuilder::build(const BatchShape& batch, int stage) const {
   }
   if (stage + 1 < stages()) {
     const Operator send =
-        collective(CollectiveKind::send_recv, batch.tokens() * model_.hidden, kBf16);
+        collective(CollectiveKind::send_recv, scattered(batch.tokens()) * model_.hidden, kBf16);
     graph.segments.push_back({"send", {send}, 1});
   } else if (batch.rows > 0) {
     graph.segments.push_back(build_head(batch));
@@ -201,10 +194,10 @@ Segment GraphBuilder::build_input(const BatchShape& batch, int stage) const {
         std::ceil(static_cast<double>(model_.hidden) * embedding_.bytes_per_value()));
     segment.operators.push_back(
         elementwise("embed_tokens", tokens * (row + kTokenId), tokens * model_.hidden * kHalf));
-    append_all_reduce(segment.operators, parallel_.tensor, tokens * model_.hidden,
-                      precision_.all_reduce);
+    append_reduce(segment.operators, tokens);
   }
-  segment.operators.push_back(norm("input_layernorm", tokens, model_.hidden));
+  segment.operators.push_back(norm("input_layernorm", scattered(tokens), model_.hidden));
+  append_gather(segment.operators, tokens);
   return segment;
 }
 
@@ -221,6 +214,29 @@ Segment GraphBuilder::build_layers(const BatchShape& batch, const LayerRun& run)
     append_mlp(segment.operators, batch.tokens(), layer);
   }
   return segment;
+}
+
+// The sum over the tensor ranks of tokens x hidden values: all of it on every rank, or a share.
+void GraphBuilder::append_reduce(std::vector<Operator>& out, std::int64_t tokens) const {
+  if (parallel_.tensor == 1) {
+    return;
+  }
+  if (parallel_.sequence) {
+    out.push_back(collective(CollectiveKind::reduce_scatter,
+                             scattered(tokens) * parallel_.tensor * model_.hidden,
+                             precision_.all_reduce));
+  } else {
+    out.push_back(
+        collective(CollectiveKind::all_reduce, tokens * model_.hidden, precision_.all_reduce));
+  }
+}
+
+void GraphBuilder::append_gather(std::vector<Operator>& out, std::int64_t tokens) const {
+  if (parallel_.sequence && parallel_.tensor > 1) {
+    out.push_back(collective(CollectiveKind::all_gather,
+                             scattered(tokens) * parallel_.tensor * model_.hidden,
+                             precision_.all_reduce));
+  }
 }
 
 // Dynamic quantisation of rows x width 16-bit values, one fp32 scale a row or a group. With static
@@ -285,11 +301,12 @@ void GraphBuilder::append_output(std::vector<Operator>& out, std::int64_t tokens
   if (model_.parallel_blocks) {  // its partial sums join the MLP's before their one all-reduce
     return;
   }
-  append_all_reduce(out, parallel_.tensor, tokens * hidden, precision_.all_reduce);
+  append_reduce(out, tokens);
   if (model_.post_norms) {
-    out.push_back(norm("post_attn_norm", tokens, hidden));
+    out.push_back(norm("post_attn_norm", scattered(tokens), hidden));
   }
-  out.push_back(add_norm(tokens, hidden));
+  out.push_back(add_norm(scattered(tokens), hidden));
+  append_gather(out, tokens);
 }
 
 void GraphBuilder::append_mlp(std::vector<Operator>& out, std::int64_t tokens,
@@ -305,15 +322,16 @@ void GraphBuilder::append_mlp(std::vector<Operator>& out, std::int64_t tokens,
   append_quantise(out, tokens, intermediate(), down_input);
   out.push_back(gemm("down_proj", {tokens, hidden, intermediate(), layer.down, down_input, kBf16,
                                    static_scales()}));
-  append_all_reduce(out, parallel_.tensor, tokens * hidden, precision_.all_reduce);
+  append_reduce(out, tokens);
+  const std::int64_t rows = scattered(tokens);
   if (model_.post_norms) {
-    out.push_back(norm("post_mlp_norm", tokens, hidden));
+    out.push_back(norm("post_mlp_norm", rows, hidden));
   }
   if (layer.ends_stage) {
-    out.push_back(
-        elementwise("residual_add", 2 * tokens * hidden * kHalf, tokens * hidden * kHalf));
+    out.push_back(elementwise("residual_add", 2 * rows * hidden * kHalf, rows * hidden * kHalf));
   } else {
-    out.push_back(add_norm(tokens, hidden));
+    out.push_back(add_norm(rows, hidden));
+    append_gather(out, tokens);
   }
 }
 

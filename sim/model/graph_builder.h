@@ -16,6 +16,10 @@
 //                    [attn_decode], [quantise], o_proj, [all_reduce], [post_attn_norm],
 //                    add_norm, [quantise], gate_up_proj, silu_mul, [quantise], down_proj,
 //                    [all_reduce], [post_mlp_norm], add_norm
+// With sequence parallelism an all-reduce is a reduce_scatter, the norms up to the next all_gather
+// work on a rank's share of the tokens, and what a stage sends is that share:
+//   [reduce_scatter], [post_attn_norm], add_norm, [all_gather]
+//
 //   head             select_rows, [quantise], lm_head, [all_gather], sample   (only when rows > 0)
 //   send             send_recv of tokens x hidden                     (all stages but the last)
 //
@@ -87,6 +91,12 @@ class GraphBuilder {
   Segment build_input(const BatchShape& batch, int stage) const;
   Segment build_layers(const BatchShape& batch, const LayerRun& run) const;
   Segment build_head(const BatchShape& batch) const;
+  // Tokens of a rank between reduce_scatter and all_gather; all of them without.
+  std::int64_t scattered(std::int64_t tokens) const {
+    return parallel_.sequence ? ceil_div(tokens, parallel_.tensor) : tokens;
+  }
+  void append_reduce(std::vector<Operator>& out, std::int64_t tokens) const;
+  void append_gather(std::vector<Operator>& out, std::int64_t tokens) const;
   void append_quantise(std::vector<Operator>& out, std::int64_t rows, std::int64_t width,
                        const Format& format, DependsOn depends = DependsOn::tokens) const;
   void append_qkv(std::vector<Operator>& out, std::int64_t tokens, const LayerPlan& layer) const;

@@ -42,8 +42,10 @@ bool trivial(const CollectiveRequest& request) {
 }
 
 bool coded(const CollectiveCosts& costs, const CollectiveRequest& request) {
-  return costs.codec != nullptr && (request.wire.quantised() || (request.second_wire.has_value() &&
-                                                                 request.second_wire->quantised()));
+  const bool second = request.second_wire.value_or(request.wire).quantised();
+  const bool any = request.wire.quantised() || second;
+  const bool all = request.wire.quantised() && second;
+  return (any && costs.codec != nullptr) || (!all && costs.pass != nullptr);
 }
 
 CollectiveCosts::PerProtocol constants_of(const CollectiveCosts& costs, Protocol protocol) {
@@ -61,13 +63,13 @@ Simulated simulate(const Topology& topology, const CollectiveCosts& costs,
                    const CollectiveRequest& request) {
   const Schedule schedule = make_schedule(topology, costs, request);
   EventQueue queue;
-  FlowNetwork network(queue, effective_capacity(topology, costs, request.protocol));
+  FlowNetwork network(queue, effective_capacity(topology, costs));
   ScheduleRun run(queue, network, schedule);
   run.start();
   queue.run();
   FT_CHECK(run.done(), "a collective stopped before its end");
   const ScheduleTime time = run.time();
-  const Time t0 = costs.t0 + constants_of(costs, request.protocol).t0;
+  const Time t0 = slower(fixed_time(costs, request.algorithm, request.protocol), costs);
   Simulated result;
   result.steps = time.steps;
   result.time.total = t0 + time.total;
@@ -207,10 +209,19 @@ Protocol parse_protocol(std::string_view text) {
   throw InputError(fmt::format("unknown protocol \"{}\" (auto, simple, ll128 or ll)", text));
 }
 
-std::vector<double> effective_capacity(const Topology& topology, const CollectiveCosts& costs,
-                                       Protocol protocol) {
+Time fixed_time(const CollectiveCosts& costs, Algorithm algorithm, Protocol protocol) {
+  const auto own = costs.algorithm_t0.find(algorithm);
+  return costs.t0 + constants_of(costs, protocol).t0 +
+         (own == costs.algorithm_t0.end() ? kTimeZero : own->second);
+}
+
+Time slower(Time time, const CollectiveCosts& costs) {
+  return costs.slowdown == 1 ? time : time_from_seconds(to_seconds(time) * costs.slowdown);
+}
+
+std::vector<double> effective_capacity(const Topology& topology, const CollectiveCosts& costs) {
   std::array<double, 6> efficiency;
-  efficiency.fill(constants_of(costs, protocol).efficiency);
+  efficiency.fill(1 / costs.slowdown);
   for (const auto& [link_class, constants] : costs.per_class) {
     efficiency[static_cast<std::size_t>(link_class)] *= constants.efficiency;
   }

@@ -73,16 +73,28 @@ struct CollectiveCosts {
   std::map<LinkClass, PerClass> per_class;
   // What a protocol adds to the above. Empty: `simple`, which adds nothing.
   struct PerProtocol {
-    double efficiency = 1;  // times the link class's
+    double efficiency = 1;  // times the link class's; > 0
     Time t0 = kTimeZero;
     Time step_latency = kTimeZero;
   };
   std::map<Protocol, PerProtocol> protocols = {};
+  // Fixed time of one call that an algorithm adds, where it is known.
+  std::map<Algorithm, Time> algorithm_t0 = {};
   // Time of codec work on one rank: quantise or dequantise `values` values in `wire`. Empty: free.
   std::function<Time(std::int64_t values, const Format& wire)> codec;
+  // Time of what a kernel of its own does on one rank instead, where the wire is raw: read, sum and
+  // write `values` values. Empty: hidden behind the wire, as in a library's kernels.
+  std::function<Time(std::int64_t values)> pass = nullptr;
+  // Everything takes so many times as long: a replication's draw.
+  double slowdown = 1;
   Provenance provenance = Provenance::assumed;
   double sd_family = 0;
 };
+
+// Of one call, before its first step.
+Time fixed_time(const CollectiveCosts& costs, Algorithm algorithm, Protocol protocol);
+// `time` under the costs' slowdown.
+Time slower(Time time, const CollectiveCosts& costs);
 
 // total = latency + wire + codec, along the critical path.
 struct CollectiveTime {
@@ -123,9 +135,8 @@ CollectiveChoice choose(const Topology& topology, const CollectiveCosts& costs,
 Schedule make_schedule(const Topology& topology, const CollectiveCosts& costs,
                        const CollectiveRequest& request);
 
-// Bytes per second of each link as collectives reach them: bandwidth x efficiency of its class and
-// of the protocol.
-std::vector<double> effective_capacity(const Topology& topology, const CollectiveCosts& costs,
-                                       Protocol protocol = Protocol::simple);
+// Bytes per second of each link as collectives reach them: bandwidth x efficiency of its class.
+// What a protocol takes of that is in the schedule.
+std::vector<double> effective_capacity(const Topology& topology, const CollectiveCosts& costs);
 
 }  // namespace foretoken

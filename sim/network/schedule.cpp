@@ -132,7 +132,7 @@ void ScheduleRun::send(TaskId id) {
   const Schedule::Task& task = schedule_->tasks_[id];
   const SchedulePath& path = schedule_->path(task.path);
   network_->start(
-      path.links, static_cast<double>(task.bytes), *this,
+      path.links, path.stretch * static_cast<double>(task.bytes), *this,
       (static_cast<std::uint64_t>(id) << 1) | static_cast<std::uint64_t>(Event::complete),
       path.cap);
 }

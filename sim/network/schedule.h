@@ -18,6 +18,7 @@ struct SchedulePath {
   std::vector<LinkId> links;
   Time latency = kTimeZero;  // before the first byte moves: links and protocol
   double cap = kUncapped;    // bytes per second one transfer can reach
+  double stretch = 1;        // bytes on the links per byte sent: a protocol's flags
 };
 
 class Schedule {

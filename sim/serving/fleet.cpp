@@ -29,11 +29,14 @@ Fleet::Fleet(const Config& config, const Workload& workload, const CostModel& co
   record_.kv_blocks = config.limits.kv_blocks;
   const auto first_scored = static_cast<std::int32_t>(
       std::floor(static_cast<double>(record_.requests.size()) * config.warmup));
+  if (!config.shared_links.empty()) {
+    network_.emplace(events_, config.shared_links);
+  }
   for (std::size_t i = 0; i < config.stages.size(); ++i) {
-    replicas_.push_back(
-        std::make_unique<Replica>(Replica::Shared{events_, record_, *this, cost, draw, first_scored,
-                                                  config.host_overlap, config.timeline && i == 0},
-                                  static_cast<int>(i), config.limits, config.stages[i]));
+    replicas_.push_back(std::make_unique<Replica>(
+        Replica::Shared{events_, record_, *this, cost, draw, first_scored, config.host_overlap,
+                        config.timeline && i == 0, network_ ? &*network_ : nullptr},
+        static_cast<int>(i), config.limits, config.stages[i]));
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "sim/core/event_queue.h"
@@ -22,6 +23,8 @@ class Fleet final : public EventHandler, private CompletionListener {
     double warmup = 0;
     bool timeline = false;
     HostOverlap host_overlap = HostOverlap::none;
+    // Bytes per second of each link, where replicas share some; empty: they do not.
+    std::vector<double> shared_links = {};
   };
 
   Fleet(const Config& config, const Workload& workload, const CostModel& cost,
@@ -47,6 +50,7 @@ class Fleet final : public EventHandler, private CompletionListener {
   std::int64_t max_model_len_;
   Time front_end_;  // from arrival to the engine's queue
   EventQueue events_;
+  std::optional<FlowNetwork> network_;  // that the replicas share
   RunRecord record_;
   std::vector<std::unique_ptr<Replica>> replicas_;
   std::vector<std::int32_t> chosen_;  // replica of each request

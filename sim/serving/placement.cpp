@@ -95,28 +95,52 @@ std::vector<ReplicaPlacement> place(const ParallelSpec& parallel, const Placemen
   return replicas;
 }
 
+namespace {
+
+// Calls `visit` with every ordered pair of GPUs between which the replica sends.
+template <class Visit>
+void for_each_pair(const ReplicaPlacement& replica, Visit visit) {
+  for (const StagePlacement& stage : replica.stages) {
+    for (const int from : stage.gpus) {
+      for (const int to : stage.gpus) {
+        if (from != to) {
+          visit(from, to);
+        }
+      }
+    }
+    for (std::size_t i = 0; i < stage.next_gpus.size(); ++i) {
+      visit(stage.gpus[i], stage.next_gpus[i]);
+    }
+  }
+}
+
+}  // namespace
+
+bool replicas_share_links(const std::vector<ReplicaPlacement>& replicas, const Topology& topology) {
+  std::vector<int> owner(topology.link_count(), -1);
+  bool shared = false;
+  for (std::size_t r = 0; r < replicas.size(); ++r) {
+    const auto replica = static_cast<int>(r);
+    for_each_pair(replicas[r], [&](int from, int to) {
+      for (const LinkId link : topology.route(from, to).links) {
+        shared |= owner[link] >= 0 && owner[link] != replica;
+        owner[link] = replica;
+      }
+    });
+  }
+  return shared;
+}
+
 std::vector<double> link_signature(const ReplicaPlacement& replica, const Topology& topology) {
   std::vector<double> signature;
-  const auto add = [&](int from, int to) {
+  for_each_pair(replica, [&](int from, int to) {
     for (const LinkId id : topology.route(from, to).links) {
       const LinkSpec& link = topology.link(id);
       signature.insert(signature.end(), {link.bandwidth.bytes_per_second, to_seconds(link.latency),
                                          static_cast<double>(link.link_class)});
     }
     signature.push_back(-1);
-  };
-  for (const StagePlacement& stage : replica.stages) {
-    for (const int from : stage.gpus) {
-      for (const int to : stage.gpus) {
-        if (from != to) {
-          add(from, to);
-        }
-      }
-    }
-    for (std::size_t i = 0; i < stage.next_gpus.size(); ++i) {
-      add(stage.gpus[i], stage.next_gpus[i]);
-    }
-  }
+  });
   return signature;
 }
 

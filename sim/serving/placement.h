@@ -18,6 +18,9 @@ struct ReplicaPlacement {
 std::vector<ReplicaPlacement> place(const ParallelSpec& parallel, const PlacementSpec& placement,
                                     const Topology& topology);
 
+// Whether the transfers of two replicas may cross the same link in the same direction.
+bool replicas_share_links(const std::vector<ReplicaPlacement>& replicas, const Topology& topology);
+
 // Equal for two placements whose collectives must take equal times: the links between all pairs.
 std::vector<double> link_signature(const ReplicaPlacement& replica, const Topology& topology);
 

@@ -13,7 +13,14 @@ Replica::Replica(Shared shared, int index, const SchedulerLimits& limits,
       scheduler_(make_scheduler(limits)),
       stages_(std::move(stages)),
       stage_free_(stages_.size(), kTimeZero),
-      slots_(stages_.size()) {}
+      slots_(stages_.size()) {
+  if (shared_.network != nullptr) {
+    for (const auto& stage : stages_) {
+      runs_.push_back(std::make_unique<StageRun>(*stage, shared_.events, *shared_.network));
+    }
+    waiting_.resize(stages_.size());
+  }
+}
 
 void Replica::deliver(std::int32_t request) {
   const RequestRecord& record = shared_.record.requests[static_cast<std::size_t>(request)];
@@ -25,8 +32,23 @@ void Replica::deliver(std::int32_t request) {
 }
 
 void Replica::handle(std::uint64_t payload) {
-  if ((payload & kStageFree) == 0) {
-    finish(static_cast<std::size_t>(payload));
+  constexpr std::uint64_t kSlot = (1ULL << 32) - 1;
+  const auto slot = static_cast<std::size_t>(payload & kSlot);
+  switch (payload & ~kSlot) {
+    case kStageBegin:
+      stage_ready(slot);
+      return;
+    case kStageDone:
+      stage_done(slot);
+      return;
+    case kStageLeft:
+      stage_left(slot);
+      return;
+    case kStepDone:
+      finish(slot);
+      break;
+    case kStageFree:
+      break;
   }
   try_start();
 }
@@ -42,7 +64,8 @@ void Replica::try_start() {
   }
   scheduler_->schedule(slot->plan);
   if (!slot->plan.empty()) {
-    start(static_cast<std::size_t>(slot - slots_.begin()));
+    const auto index = static_cast<std::size_t>(slot - slots_.begin());
+    shared_.network != nullptr ? start_shared(index) : start(index);
   }
 }
 
@@ -80,20 +103,83 @@ void Replica::start(std::size_t slot) {
     total.add(time);
   }
   add_host_share(total, s.plan, host, overlapped);
-  count_step(s.plan, total);
+  count_step(s.plan);
+  count_time(s.plan, total);
   if (stages_.size() > 1) {
     shared_.events.schedule(stage_free_.front(), *this, kStageFree);
   }
   shared_.events.schedule(ready, *this, slot);
 }
 
-void Replica::count_step(const StepPlan& plan, const StepTime& time) {
+void Replica::start_shared(std::size_t slot) {
+  Slot& s = slots_[slot];
+  s.busy = true;
+  s.time = {};
+  s.stage = 0;
+  s.host = shared_.draw.duration(host_estimate(s.plan));
+  s.host_done = shared_.events.now() + s.host;
+  stage_free_.front() = kTimeNever;  // until it has left the first stage
+  count_step(s.plan);
+  const Time ready = overlaps(s.plan) ? shared_.events.now() : s.host_done;
+  shared_.events.schedule(ready, *this, kStageBegin | slot);
+}
+
+void Replica::stage_ready(std::size_t slot) {
+  const std::size_t stage = slots_[slot].stage;
+  if (runs_[stage]->running()) {
+    waiting_[stage].push_back(slot);
+  } else {
+    runs_[stage]->start(slots_[slot].plan.shape, *this, kStageDone | slot);
+  }
+}
+
+void Replica::stage_done(std::size_t slot) {
+  Slot& s = slots_[slot];
+  s.time.add(runs_[s.stage]->time());
+  const bool held = s.stage == 0 && overlaps(s.plan) && s.host_done > shared_.events.now();
+  if (held) {  // the host of the first stage prepares the next step
+    shared_.events.schedule(s.host_done, *this, kStageLeft | slot);
+  } else {
+    stage_left(slot);
+  }
+}
+
+// The step goes on to the next stage, and the stage to the next step.
+void Replica::stage_left(std::size_t slot) {
+  Slot& s = slots_[slot];
+  const std::size_t stage = s.stage++;
+  const bool last = s.stage == stages_.size();
+  if (last) {
+    add_host_share(s.time, s.plan, s.host, overlaps(s.plan));
+    count_time(s.plan, s.time);
+  }
+  if (!waiting_[stage].empty()) {
+    const std::size_t next = waiting_[stage].front();
+    waiting_[stage].pop_front();
+    runs_[stage]->start(slots_[next].plan.shape, *this, kStageDone | next);
+  }
+  if (stage == 0) {
+    stage_free_.front() = shared_.events.now();
+    shared_.events.schedule(shared_.events.now(), *this, kStageFree);
+  }
+  if (last) {
+    shared_.events.schedule(shared_.events.now(), *this, kStepDone | slot);
+  } else {
+    stage_ready(slot);
+  }
+}
+
+void Replica::count_step(const StepPlan& plan) {
   RunRecord& record = shared_.record;
   ++record.steps;
   record.scheduled_tokens += plan.shape.tokens();
   record.decode_tokens += plan.shape.decode_sequences;
   record.peak_kv_blocks = std::max(record.peak_kv_blocks, scheduler_->used_blocks());
   record.peak_running = std::max(record.peak_running, scheduler_->running());
+}
+
+void Replica::count_time(const StepPlan& plan, const StepTime& time) {
+  RunRecord& record = shared_.record;
   record.extrapolated = record.extrapolated || time.extrapolated;
   if (plan.prefill.empty()) {
     record.decode_steps.add(time.share);

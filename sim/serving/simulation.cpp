@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <deque>
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -125,7 +126,8 @@ Profile with_host_times(Profile profile, const EngineSpec& engine) {
   return profile;
 }
 
-Simulation::Simulation(ScenarioSpec scenario, Topology topology, Profile profile, Workload workload)
+Simulation::Simulation(const ScenarioSpec& scenario, Topology topology, Profile profile,
+                       Workload workload)
     : Simulation(
           scenario, std::move(topology),
           std::make_shared<const CostModel>(with_host_times(std::move(profile), scenario.engine)),
@@ -138,6 +140,7 @@ Simulation::Simulation(ScenarioSpec scenario, Topology topology,
       cost_(std::move(cost)),
       builder_(scenario_.model, scenario_.precision, scenario_.parallel, scenario_.model_mark),
       placements_(place(scenario_.parallel, scenario_.placement, topology_)),
+      shares_links_(foretoken::replicas_share_links(placements_, topology_)),
       memory_(plan_memory(builder_, cost_->profile(), scenario_)),
       workload_(std::move(workload)) {}
 
@@ -147,6 +150,7 @@ StepContext Simulation::step_context() const {
   context.cost = cost_.get();
   context.topology = &topology_;
   context.collective = collective_costs(*cost_);
+  context.overlap = scenario_.engine.overlap_collectives;
   read_engine_all_reduce(cost_->profile(), context);
   return context;
 }
@@ -177,10 +181,12 @@ RunRecord Simulation::run(const CostDraw& draw, bool exact, bool timeline) const
   config.warmup = scenario_.workload.warmup;
   config.timeline = timeline;
   config.host_overlap = scenario_.engine.host_overlap;
-  // Replicas whose links are alike share what their timers remember.
+  // Replicas whose links are alike share what their timers remember, unless links are common.
   std::map<std::vector<double>, std::vector<std::shared_ptr<StepTimer>>> alike;
+  std::deque<std::vector<std::shared_ptr<StepTimer>>> apart;
   for (const ReplicaPlacement& placement : placements_) {
-    auto& stages = alike[link_signature(placement, topology_)];
+    auto& stages =
+        shares_links_ ? apart.emplace_back() : alike[link_signature(placement, topology_)];
     if (stages.empty()) {
       for (std::size_t i = 0; i < placement.stages.size(); ++i) {
         stages.push_back(std::make_shared<StepTimer>(context, placement.stages[i],
@@ -188,6 +194,9 @@ RunRecord Simulation::run(const CostDraw& draw, bool exact, bool timeline) const
       }
     }
     config.stages.push_back(stages);
+  }
+  if (shares_links_) {
+    config.shared_links = config.stages.front().front()->link_capacity();
   }
   return Fleet(config, workload_, *cost_, draw).run();
 }

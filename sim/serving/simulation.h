@@ -26,13 +26,15 @@ class Simulation {
  public:
   // `profile`: the stacked profiles. Throws InputError when the parts do not go together: degrees,
   // memory, missing numbers, a trace without arrivals.
-  Simulation(ScenarioSpec scenario, Topology topology, Profile profile, Workload workload);
+  Simulation(const ScenarioSpec& scenario, Topology topology, Profile profile, Workload workload);
 
   // With costs that several simulations share; host times are theirs (with_host_times).
   Simulation(ScenarioSpec scenario, Topology topology, std::shared_ptr<const CostModel> cost,
              Workload workload);
 
-  // `timeline`: also record the KV use over time.
+  // `timeline`: also record the KV use over time. Replicas that share links run event by event,
+  // every collective as flows beside the others' and nothing of it remembered; `exact` then
+  // changes nothing.
   RunRecord run(const CostDraw& draw, bool exact, bool timeline = false) const;
 
   const ScenarioSpec& scenario() const { return scenario_; }
@@ -43,6 +45,7 @@ class Simulation {
   const MemoryPlan& memory() const { return memory_; }
   const Workload& workload() const { return workload_; }
   const std::vector<ReplicaPlacement>& placements() const { return placements_; }
+  bool replicas_share_links() const { return shares_links_; }
   StepContext step_context() const;
   SchedulerLimits scheduler_limits() const;
 
@@ -52,6 +55,7 @@ class Simulation {
   std::shared_ptr<const CostModel> cost_;
   GraphBuilder builder_;
   std::vector<ReplicaPlacement> placements_;
+  bool shares_links_;
   MemoryPlan memory_;
   Workload workload_;
 };

@@ -74,6 +74,9 @@ struct EngineSpec {
   std::optional<Bytes> context_memory;        // driver context and library workspaces
   std::optional<std::int64_t> max_model_len;  // default: the model's
   HostOverlap host_overlap = HostOverlap::none;
+  // The engine splits its batches so that a collective runs beside the next computation, on this
+  // share of the SMs; none: one after the other.
+  std::optional<double> overlap_collectives;
   // Fitted on others' runs of vLLM 0.1x on GPU servers (calibrate/ledger/constants.csv).
   HostTimes host_default{Time(770'000'000),
                          Time(14'000'000),

@@ -31,6 +31,9 @@ struct ParallelSpec {
   int data = 1;
   int expert = 1;
   enum class Attention : std::uint8_t { tensor, data_parallel } attention = Attention::tensor;
+  // Reduce-scatter and all-gather in place of all-reduces, norms on a share of the tokens between
+  // them (Megatron-LM's sequence parallelism, arXiv 2205.05198).
+  bool sequence = false;
   SourceMark mark;
   int gpus() const { return tensor * pipeline * data; }
 };

@@ -5,6 +5,7 @@
 #include "sim/core/error.h"
 #include "sim/core/random.h"
 #include "sim/cost/collective_constants.h"
+#include "sim/network/algorithms/algorithm.h"
 #include "sim/step/codec_price.h"
 
 namespace foretoken {
@@ -37,6 +38,10 @@ BatchShape of_rows(std::int64_t rows) {
   return batch;
 }
 
+OpFamily family_of(const CollectiveOp& op) {
+  return op.kind == CollectiveKind::send_recv ? OpFamily::send_recv : OpFamily::collective;
+}
+
 }  // namespace
 
 CollectiveCosts collective_costs(const CostModel& cost) {
@@ -46,6 +51,13 @@ CollectiveCosts collective_costs(const CostModel& cost) {
   costs.step_latency = time_from_seconds(constants.step_latency);
   for (const auto& [link_class, numbers] : constants.per_class) {
     costs.per_class[link_class] = {numbers.efficiency, time_from_seconds(numbers.step_latency)};
+  }
+  for (const auto& [protocol, numbers] : constants.protocols) {
+    costs.protocols[parse_protocol(protocol)] = {numbers.efficiency, time_from_seconds(numbers.t0),
+                                                 time_from_seconds(numbers.step_latency)};
+  }
+  for (const auto& [algorithm, t0] : constants.algorithm_t0) {
+    costs.algorithm_t0[parse_algorithm(algorithm)] = time_from_seconds(t0);
   }
   costs.codec = [&cost](std::int64_t values, const Format& wire) {
     return time_from_seconds(codec_price(cost, values, wire).seconds);
@@ -106,31 +118,63 @@ const SampleGrid* StepTimer::measured_all_reduce(const CollectiveOp& op) const {
   return it == context_.engine_all_reduce.end() ? nullptr : &it->second;
 }
 
-Time StepTimer::simulate_collective(const CollectiveOp& op) const {
-  if (const SampleGrid* measured = measured_all_reduce(op)) {
-    return time_from_seconds(measured->at({2.0 * static_cast<double>(op.values), 0, 0, 0}).seconds);
-  }
+CollectiveRequest StepTimer::request_of(const CollectiveOp& op) const {
   CollectiveRequest request;
   request.kind = op.kind;
   request.values = op.values;
   request.wire = op.wire;
-  if (op.kind != CollectiveKind::send_recv) {
-    request.gpus = placement_.gpus;
-    // Uncompressed all-reduces are those of the engine's library, which calibration measures as
-    // rings; a quantised one is ours and takes the best schedule.
-    if (op.kind == CollectiveKind::all_reduce && !op.wire.quantised()) {
-      request.algorithm = Algorithm::ring;
+  request.gpus = placement_.gpus;
+  // Uncompressed all-reduces and their two halves are those of the engine's library, which
+  // calibration measures as rings; a quantised one is ours and takes the best schedule.
+  const bool halves =
+      context_.builder->parallel().sequence &&
+      (op.kind == CollectiveKind::reduce_scatter || op.kind == CollectiveKind::all_gather);
+  if ((op.kind == CollectiveKind::all_reduce || halves) && !op.wire.quantised()) {
+    request.algorithm = Algorithm::ring;
+  }
+  if (op.kind == CollectiveKind::send_recv) {
+    // Each rank sends its share to its counterpart of the next stage, all at once.
+    const std::size_t half = placement_.gpus.size();
+    request.kind = CollectiveKind::all_to_all;
+    request.algorithm = Algorithm::direct;
+    request.gpus.insert(request.gpus.end(), placement_.next_gpus.begin(),
+                        placement_.next_gpus.end());
+    request.pair_values.assign(4 * half * half, 0);
+    for (std::size_t i = 0; i < half; ++i) {
+      request.pair_values[i * 2 * half + half + i] = op.values;
     }
-    return simulate_alone(*context_.topology, context_.collective, request).total;
   }
-  // Each rank sends its share to its counterpart of the next stage; the slowest pair counts.
-  Time slowest = kTimeZero;
-  for (std::size_t i = 0; i < placement_.gpus.size(); ++i) {
-    request.gpus = {placement_.gpus[i], placement_.next_gpus[i]};
-    slowest =
-        std::max(slowest, simulate_alone(*context_.topology, context_.collective, request).total);
+  return request;
+}
+
+// Alone. The library takes reductions in the switch in place of its ring where they are faster;
+// what a call of them takes must have been measured.
+CollectiveTime StepTimer::fastest(CollectiveRequest request) const {
+  const Topology& topology = *context_.topology;
+  CollectiveTime best = simulate_alone(topology, context_.collective, request);
+  if (request.algorithm == Algorithm::ring && request.kind == CollectiveKind::all_reduce &&
+      context_.collective.algorithm_t0.contains(Algorithm::nvls) &&
+      collective_algorithm(Algorithm::nvls).refusal(topology, request).empty()) {
+    request.algorithm = Algorithm::nvls;
+    const CollectiveTime in_switch = simulate_alone(topology, context_.collective, request);
+    best = in_switch.total < best.total ? in_switch : best;
   }
-  return slowest;
+  return best;
+}
+
+Time StepTimer::simulate_collective(const CollectiveOp& op) const {
+  if (const SampleGrid* measured = measured_all_reduce(op)) {
+    return time_from_seconds(measured->at({2.0 * static_cast<double>(op.values), 0, 0, 0}).seconds);
+  }
+  return fastest(request_of(op)).total;
+}
+
+Provenance StepTimer::collective_provenance(const CollectiveOp& op) const {
+  const Provenance provenance = measured_all_reduce(op) ? context_.engine_all_reduce_provenance
+                                                        : context_.collective.provenance;
+  return op.wire.quantised()
+             ? weakest(provenance, codec_price(*context_.cost, op.values, op.wire).provenance)
+             : provenance;
 }
 
 StepTime StepTimer::collective_time(const CollectiveOp& op) {
@@ -138,29 +182,76 @@ StepTime StepTimer::collective_time(const CollectiveOp& op) {
   if (exact_) {
     alone = simulate_collective(op);
   } else {
-    // One wire format per kind in a graph, so that kind and size name the collective.
-    const auto [it, fresh] =
-        collectives_.try_emplace({static_cast<int>(op.kind), op.values}, kTimeZero);
+    const auto [it, fresh] = collectives_.try_emplace(key_of(op), kTimeZero);
     if (fresh) {
       it->second = simulate_collective(op);
     }
     alone = it->second;
   }
-  Estimate estimate;
+  Estimate estimate = collective_estimate();
   estimate.seconds = to_seconds(alone);
-  estimate.sd_family = context_.collective.sd_family;
-  estimate.family_key = hash_text("collective");
-  estimate.provenance = measured_all_reduce(op) ? context_.engine_all_reduce_provenance
-                                                : context_.collective.provenance;
-  if (op.wire.quantised()) {
-    estimate.provenance =
-        weakest(estimate.provenance, codec_price(*context_.cost, op.values, op.wire).provenance);
-  }
   StepTime time;
   const Time drawn = draw_.is_point() ? alone : draw_.duration(estimate);
-  time.share.add(op.kind == CollectiveKind::send_recv ? OpFamily::send_recv : OpFamily::collective,
-                 estimate.provenance, drawn);
+  time.share.add(family_of(op), collective_provenance(op), drawn);
   return time;
+}
+
+Estimate StepTimer::collective_estimate() const {
+  Estimate estimate;
+  estimate.sd_family = context_.collective.sd_family;
+  estimate.family_key = hash_text("collective");
+  return estimate;
+}
+
+CollectiveCosts StepTimer::drawn_costs() const {
+  CollectiveCosts costs = context_.collective;
+  costs.slowdown = draw_.factor(collective_estimate());
+  return costs;
+}
+
+std::vector<double> StepTimer::link_capacity() const {
+  return effective_capacity(*context_.topology, drawn_costs());
+}
+
+const PlannedCollective& StepTimer::schedule(const CollectiveOp& op) {
+  const CollectiveKey key = key_of(op);
+  if (const auto it = planned_.find(key); it != planned_.end()) {
+    return it->second;
+  }
+  CollectiveRequest request = request_of(op);
+  const CollectiveTime best = fastest(request);
+  request.algorithm = best.algorithm;
+  request.protocol = best.protocol;
+  request.chunks = best.chunks;
+  request.wire = best.wire_format;
+  const CollectiveCosts costs = drawn_costs();
+  PlannedCollective planned{make_schedule(*context_.topology, costs, request),
+                            slower(fixed_time(costs, best.algorithm, best.protocol), costs),
+                            collective_provenance(op)};
+  return planned_.emplace(key, std::move(planned)).first->second;
+}
+
+StepProgram StepTimer::program(const BatchShape& batch) {
+  StepProgram program;
+  for (const Segment& segment : context_.builder->build(batch, stage_).segments) {
+    StepProgram::Run run;
+    run.repeat = segment.repeat;
+    StepProgram::Part part;
+    for (const Operator& op : segment.operators) {
+      const auto* collective = std::get_if<CollectiveOp>(&op.what);
+      if (collective == nullptr || collective->values == 0 ||
+          measured_all_reduce(*collective) != nullptr) {
+        part.before.add(operator_time(op));
+        continue;
+      }
+      part.collective = *collective;
+      run.parts.push_back(part);
+      part = {};
+    }
+    run.parts.push_back(part);
+    program.runs.push_back(std::move(run));
+  }
+  return program;
 }
 
 StepTime StepTimer::operator_time(const Operator& op) {
@@ -238,7 +329,44 @@ StepTime StepTimer::simulate_all(const BatchShape& batch) {
   return total;
 }
 
+Time StepTimer::seen(Time collective, Time next) const {
+  if (!context_.overlap) {
+    return collective;
+  }
+  const Time share = time_from_seconds(*context_.overlap * to_seconds(collective));
+  return std::max(collective - next, share);
+}
+
+// Part by part, as StageRun goes; what follows a collective is the work of the next part.
+StepTime StepTimer::overlapped(const BatchShape& batch) {
+  const StepProgram program = this->program(batch);
+  StepTime total;
+  std::vector<const StepProgram::Part*> parts;
+  for (const StepProgram::Run& run : program.runs) {
+    for (int i = 0; i < run.repeat; ++i) {
+      for (const StepProgram::Part& part : run.parts) {
+        parts.push_back(&part);
+      }
+    }
+  }
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    total.add(parts[i]->before);
+    if (parts[i]->collective) {
+      const StepTime whole = collective_time(*parts[i]->collective);
+      const Time next = i + 1 < parts.size() ? parts[i + 1]->before.share.total : kTimeZero;
+      StepTime part;
+      part.share.add(family_of(*parts[i]->collective), collective_provenance(*parts[i]->collective),
+                     seen(whole.share.total, next));
+      total.add(part);
+    }
+  }
+  return total;
+}
+
 StepTime StepTimer::time(const BatchShape& batch) {
+  if (context_.overlap) {
+    return overlapped(batch);
+  }
   if (exact_) {
     return simulate_all(batch);
   }

@@ -11,7 +11,8 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <unordered_map>
+#include <optional>
+#include <tuple>
 #include <vector>
 
 #include "sim/cost/cost_model.h"
@@ -37,12 +38,36 @@ struct StepTime {
   }
 };
 
+// A step as it runs beside others: parts one after the other, each work of the GPUs and then a
+// collective. Operators that never touch the network count as work.
+struct StepProgram {
+  struct Part {
+    StepTime before;
+    std::optional<CollectiveOp> collective;  // none: the segment ends
+  };
+  struct Run {
+    std::vector<Part> parts;
+    int repeat = 1;
+  };
+  std::vector<Run> runs;
+};
+
+// A collective as flows: what runs on the network `t0` after the call.
+struct PlannedCollective {
+  Schedule schedule;
+  Time t0 = kTimeZero;
+  Provenance provenance = Provenance::assumed;
+};
+
 // What all stages and replications share; outlives the timers.
 struct StepContext {
   const GraphBuilder* builder = nullptr;
   const CostModel* cost = nullptr;
   const Topology* topology = nullptr;
   CollectiveCosts collective;
+  // Share of the SMs that a collective takes while the next computation runs beside it; none: the
+  // computation waits.
+  std::optional<double> overlap;
   // An engine's own all-reduce as measured, by ranks; empty: simulated.
   std::map<int, SampleGrid> engine_all_reduce;
   Provenance engine_all_reduce_provenance = Provenance::imported;
@@ -62,6 +87,19 @@ class StepTimer {
 
   StepTime time(const BatchShape& batch);
   int ranks() const { return static_cast<int>(placement_.gpus.size()); }
+
+  // What of a collective is seen that runs beside `next`, the work up to the next collective: while
+  // it lasts the work has 1 - share of the SMs, so that both take max(collective, next + share x
+  // collective), and nothing can begin earlier than the work. All of it without overlap.
+  Time seen(Time collective, Time next) const;
+
+  // The same step for a stage that shares its links (sim/step/stage_run.h). Schedules are
+  // remembered, durations never.
+  StepProgram program(const BatchShape& batch);
+  const PlannedCollective& schedule(const CollectiveOp& op);
+  // Bytes per second of each link of the topology, for the network such stages share: slower by
+  // the collectives' factor in a drawn replication.
+  std::vector<double> link_capacity() const;
 
   // One entry per operator of the graph, in order, with its duration and how often it runs.
   struct Line {
@@ -84,12 +122,18 @@ class StepTimer {
   StepTime operator_time(const Operator& op);
   const SampleGrid* measured_all_reduce(const CollectiveOp& op) const;
   StepTime collective_time(const CollectiveOp& op);
+  Provenance collective_provenance(const CollectiveOp& op) const;
+  CollectiveRequest request_of(const CollectiveOp& op) const;
+  Estimate collective_estimate() const;
+  CollectiveCosts drawn_costs() const;
+  CollectiveTime fastest(CollectiveRequest request) const;
   Time simulate_collective(const CollectiveOp& op) const;
   StepTime sum(const StepGraph& graph, DependsOn part);
   StepTime attention_time(const BatchShape& batch);
   const StepTime& remembered(std::vector<std::unique_ptr<StepTime>>& memory, std::int64_t index,
                              DependsOn part);
   StepTime simulate_all(const BatchShape& batch);
+  StepTime overlapped(const BatchShape& batch);
 
   StepContext context_;
   StagePlacement placement_;
@@ -98,7 +142,13 @@ class StepTimer {
   bool exact_;
   std::vector<AttentionTemplate> prefill_attention_, decode_attention_;
   std::vector<std::unique_ptr<StepTime>> by_tokens_, by_rows_;
-  std::map<std::pair<int, std::int64_t>, Time> collectives_;  // (kind, values) -> duration
+  // Kind, values, and whether the wire is the scenario's: the logits always travel in bf16.
+  using CollectiveKey = std::tuple<int, std::int64_t, bool>;
+  static CollectiveKey key_of(const CollectiveOp& op) {
+    return {static_cast<int>(op.kind), op.values, op.wire == kBf16};
+  }
+  std::map<CollectiveKey, Time> collectives_;
+  std::map<CollectiveKey, PlannedCollective> planned_;
 };
 
 }  // namespace foretoken

@@ -365,7 +365,8 @@ const Ways& Topology::Impl::ways(int from, int to) {
                                    : &remembered.emplace(key, search(from, to)).first->second;
   }
   if (found->equal.empty()) {
-    throw InputError(SourceMark{spec.file, 0, 0}, "links",
+    const SourceMark& stated = spec.vertices[from].mark;
+    throw InputError(stated.line > 0 ? stated : SourceMark{spec.file, 0, 0}, "links",
                      fmt::format("there is no path from \"{}\" to \"{}\"; GPUs and host memory "
                                  "never forward, so add a link or a switch",
                                  spec.vertices[from].id, spec.vertices[to].id));

@@ -53,7 +53,12 @@ Time ScheduleBuilder::step_latency(int from, int to) const {
   if (by_protocol != costs_->protocols.end()) {
     latency += by_protocol->second.step_latency;
   }
-  return latency;
+  return slower(latency, *costs_);
+}
+
+double ScheduleBuilder::stretch() const {
+  const auto it = costs_->protocols.find(request_->protocol);
+  return it == costs_->protocols.end() ? 1 : 1 / it->second.efficiency;
 }
 
 int ScheduleBuilder::path(int from, int to) {
@@ -61,10 +66,10 @@ int ScheduleBuilder::path(int from, int to) {
   if (known < 0) {
     const int a = request_->gpus[from];
     const int b = request_->gpus[to];
-    SchedulePath path{topology_->route(a, b).links, step_latency(from, to), kUncapped};
+    SchedulePath path{topology_->route(a, b).links, step_latency(from, to), kUncapped, stretch()};
     const auto it = costs_->per_class.find(topology_->route_class(a, b));
     if (it != costs_->per_class.end()) {
-      path.cap = it->second.transfer_cap;
+      path.cap = it->second.transfer_cap / costs_->slowdown * path.stretch;
     }
     known = schedule_.add_path(std::move(path));
   }
@@ -82,8 +87,13 @@ TaskId ScheduleBuilder::send_over(int from, SchedulePath path, std::int64_t byte
 }
 
 void ScheduleBuilder::code(int rank, std::int64_t values, const Format& wire, Waits& after) {
+  if (values == 0) {
+    return;
+  }
   if (wire.quantised() && costs_->codec != nullptr) {
-    after.assign(1, schedule_.add_work(rank, costs_->codec(values, wire), after));
+    after.assign(1, schedule_.add_work(rank, slower(costs_->codec(values, wire), *costs_), after));
+  } else if (!wire.quantised() && costs_->pass != nullptr) {
+    after.assign(1, schedule_.add_work(rank, slower(costs_->pass(values), *costs_), after));
   }
 }
 

@@ -38,10 +38,13 @@ class ScheduleBuilder {
   TaskId send(int from, int to, std::int64_t values, const Format& wire, const Waits& after);
   // Over links of the caller's choice; for switches that reduce or multicast.
   TaskId send_over(int from, SchedulePath path, std::int64_t bytes, const Waits& after);
-  // Replaces `after` by codec work that waits for it; leaves it as it is when the wire is raw.
+  // Replaces `after` by codec work that waits for it, or by the pass of a raw wire; leaves it as it
+  // is when that costs nothing.
   void code(int rank, std::int64_t values, const Format& wire, Waits& after);
   // Latency of one step between two ranks: links, class, protocol.
   Time step_latency(int from, int to) const;
+  // Bytes on the links per byte sent.
+  double stretch() const;
 
   Schedule take() { return std::move(schedule_); }
 

@@ -70,9 +70,9 @@ void build(ScheduleBuilder& builder) {
   const std::int64_t bytes = packed_bytes(builder.slice(ranks) * (ranks + 1), builder.wire());
   for (int r = 0; r < ranks; ++r) {
     const Time latency = builder.step_latency(r, builder.next(r));
-    builder.send_over(r, {{ports[r].up}, latency, kUncapped}, bytes, barrier);
+    builder.send_over(r, {{ports[r].up}, latency, kUncapped, builder.stretch()}, bytes, barrier);
     // The way down is the other ranks' doing: it is not counted as sent by this one.
-    builder.send_over(-1, {{ports[r].down}, latency, kUncapped}, bytes, barrier);
+    builder.send_over(-1, {{ports[r].down}, latency, kUncapped, builder.stretch()}, bytes, barrier);
   }
 }
 

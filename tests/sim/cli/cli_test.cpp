@@ -310,5 +310,18 @@ TEST_F(Traces, The_reference_speed_work_runs_on_the_trace_itself) {
   EXPECT_EQ(json["completed"], 10000);
 }
 
+TEST_F(Cli, Topology_detect_shows_this_machine) {
+  const Outcome outcome = run("topology detect --out " + path("here.yaml"));
+  if (outcome.status == 2 && outcome.err.find("command") != std::string::npos) {
+    GTEST_SKIP() << "built without calibrate/";
+  }
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("socket0"), std::string::npos) << outcome.out;
+  EXPECT_NE(read(path("here.yaml")).find("kind: root_complex"), std::string::npos);
+  const Outcome bad = run("topology detect --socket-link 0GB/s");
+  EXPECT_EQ(bad.status, 2);
+  EXPECT_NE(bad.err.find("--socket-link"), std::string::npos) << bad.err;
+}
+
 }  // namespace
 }  // namespace foretoken

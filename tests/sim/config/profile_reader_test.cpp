@@ -99,9 +99,11 @@ Profile random_profile(std::uint64_t seed) {
   for (const ProfileKey& key : profile_keys()) {
     const bool link = key.pattern.starts_with("collective.*");
     const bool gemm = key.pattern.starts_with("gemm.*");
-    for (const std::string& element : link   ? std::vector<std::string>{"nvlink", "sys"}
-                                      : gemm ? std::vector<std::string>{"bf16", "w4a16/g128"}
-                                             : std::vector<std::string>{"int4/g32/spike"}) {
+    const bool protocol = key.pattern.starts_with("collective.protocol.*");
+    for (const std::string& element : link       ? std::vector<std::string>{"nvlink", "sys"}
+                                      : gemm     ? std::vector<std::string>{"bf16", "w4a16/g128"}
+                                      : protocol ? std::vector<std::string>{"ll", "ll128"}
+                                                 : std::vector<std::string>{"int4/g32/spike"}) {
       std::string name(key.pattern);
       if (const auto star = name.find('*'); star != std::string::npos) {
         name.replace(star, 1, element);

@@ -147,5 +147,19 @@ TEST(Scenario, Every_shipped_scenario_is_read) {
   EXPECT_GE(count, 2);
 }
 
+TEST(Scenario, Sequence_parallelism_and_overlap_are_read) {
+  const ScenarioSpec s =
+      parse(std::string(kBase) +
+            "parallel: {tensor: 4, sequence: true}\nengine: {overlap_collectives: 15%}\n");
+  EXPECT_TRUE(s.parallel.sequence);
+  EXPECT_DOUBLE_EQ(s.engine.overlap_collectives.value(), 0.15);
+  EXPECT_FALSE(parse(kBase).engine.overlap_collectives.has_value());
+  EXPECT_NE(refusal(std::string(kBase) + "parallel: {sequence: true}\n").find("a.yaml:5:"),
+            std::string::npos);
+  EXPECT_NE(refusal(std::string(kBase) + "engine: {overlap_collectives: 120%}\n")
+                .find("overlap_collectives"),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace foretoken::config

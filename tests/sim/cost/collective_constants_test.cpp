@@ -47,5 +47,20 @@ TEST(CollectiveConstants, A_silent_profile_is_assumed) {
   EXPECT_GT(constants.sd_family, 0);
 }
 
+TEST(CollectiveConstants, Protocols_are_those_the_profile_states) {
+  EXPECT_TRUE(collective_constants(Profile{}).protocols.empty());
+  const auto constants =
+      collective_constants(profile_with({{"collective.t0", 1e-6},
+                                         {"collective.protocol.ll.efficiency", 0.1},
+                                         {"collective.protocol.ll.t0", 2e-6},
+                                         {"collective.algorithm.nvls.t0", 3e-5},
+                                         {"collective.protocol.ll128.t0", 2e-6}}));
+  ASSERT_EQ(constants.protocols.size(), 1u);  // a protocol without its efficiency is none
+  EXPECT_EQ(constants.protocols.at("ll").efficiency, 0.1);
+  EXPECT_EQ(constants.protocols.at("ll").t0, 2e-6);
+  EXPECT_EQ(constants.protocols.at("ll").step_latency, 0);
+  EXPECT_EQ(constants.algorithm_t0.at("nvls"), 3e-5);
+}
+
 }  // namespace
 }  // namespace foretoken

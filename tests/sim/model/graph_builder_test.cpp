@@ -262,5 +262,44 @@ TEST(GraphBuilder, Experts_and_latent_attention_are_refused_in_one_line) {
   EXPECT_THAT(refusal(latent, tensor(1)), HasSubstr("multi-head latent attention"));
 }
 
+// Megatron-LM's sequence parallelism: each all-reduce becomes its two halves, norms see a quarter
+// of the tokens, GEMMs all of them.
+TEST(GraphBuilder, Sequence_parallelism_splits_the_all_reduce_around_the_norm) {
+  ParallelSpec parallel = tensor(4);
+  parallel.sequence = true;
+  const GraphBuilder builder(llama_8b(), {}, parallel);
+  const StepGraph graph = builder.build(prefill(102), 0);
+  EXPECT_THAT(names(graph.segments[0]),
+              ElementsAre("embed_tokens", "reduce_scatter", "input_layernorm", "all_gather"));
+  EXPECT_THAT(names(graph.segments[1]),
+              ElementsAre("qkv_proj", "rope", "kv_cache_write", "attn_prefill", "o_proj",
+                          "reduce_scatter", "add_norm", "all_gather", "gate_up_proj", "silu_mul",
+                          "down_proj", "reduce_scatter", "add_norm", "all_gather"));
+  for (const Segment& segment : graph.segments) {
+    for (const Operator& op : segment.operators) {
+      if (const auto* collective = std::get_if<CollectiveOp>(&op.what);
+          collective != nullptr && op.depends_on == DependsOn::tokens) {
+        EXPECT_EQ(collective->values, 4 * 26 * 4096);  // 102 tokens padded to four shares of 26
+      }
+    }
+  }
+  const auto& norm = std::get<ElementwiseOp>(graph.segments[1].operators[6].what);
+  EXPECT_EQ(norm.bytes_written, 2 * 26 * 4096 * 2);
+  EXPECT_EQ(gemm_flops(graph),
+            gemm_flops(GraphBuilder(llama_8b(), {}, tensor(4)).build(prefill(102), 0)));
+}
+
+TEST(GraphBuilder, Under_sequence_parallelism_a_stage_sends_its_share) {
+  ParallelSpec parallel = tensor(4);
+  parallel.sequence = true;
+  parallel.pipeline = 2;
+  const GraphBuilder builder(llama_8b(), {}, parallel);
+  const StepGraph first = builder.build(prefill(100), 0);
+  EXPECT_EQ(std::get<CollectiveOp>(first.segments.back().operators[0].what).values, 25 * 4096);
+  EXPECT_THAT(names(first.segments[first.segments.size() - 2]).back(), "residual_add");
+  EXPECT_THAT(names(builder.build(prefill(100), 1).segments[0]),
+              ElementsAre("input_layernorm", "all_gather"));
+}
+
 }  // namespace
 }  // namespace foretoken

@@ -237,6 +237,24 @@ TEST(AllToAll, The_hierarchy_crosses_the_slow_link_once_per_group) {
   EXPECT_EQ(simulate_alone(two_sockets(4, 1e9, 1e9), kFree, asked).wire_bytes_per_rank, 20'000);
 }
 
+// Rank 0 has ten times as much for every other rank; rank 5 sends nothing.
+TEST(AllToAll, The_hierarchy_takes_skewed_loads_and_sends_no_empty_message_directly) {
+  CollectiveRequest asked = request(1, 8, Algorithm::hierarchical);
+  asked.kind = CollectiveKind::all_to_all;
+  asked.pair_values.assign(64, 100);
+  for (int to = 0; to < 8; ++to) {
+    asked.pair_values[to] = 1000;
+    asked.pair_values[5 * 8 + to] = 0;
+  }
+  const Topology box = two_sockets(4, 1e9, 1e9);
+  // Rank 0: 3 inside, 4 across, and what rank 4 hands it for the other three.
+  EXPECT_EQ(simulate_alone(box, kFree, asked).wire_bytes_per_rank, 2 * (3000 + 4000 + 300));
+  asked.algorithm = Algorithm::direct;
+  const Schedule schedule = make_schedule(box, kFree, asked);
+  EXPECT_EQ(schedule.size(), 7u * 7u);
+  EXPECT_EQ(schedule.bytes_sent(5), 0);
+}
+
 TEST(Protocols, Each_changes_latency_and_bandwidth) {
   CollectiveCosts costs;
   costs.step_latency = Time(100);

@@ -138,6 +138,16 @@ TEST(Collective, Codec_work_of_a_two_step_all_reduce_is_quantise_reduce_dequanti
             kTimeZero);
 }
 
+TEST(Collective, A_kernel_of_its_own_passes_over_what_a_raw_wire_brings) {
+  CollectiveCosts costs;
+  costs.pass = [](std::int64_t values) { return Time(values); };
+  CollectiveRequest raw = request(CollectiveKind::all_reduce, 4096, 4, Algorithm::two_step);
+  raw.chunks = 1;
+  EXPECT_EQ(simulate_alone(switched(4), costs, raw).codec, Time(4096 + 5120 + 4096));
+  raw.wire = parse_format("int8", FormatRole::wire);
+  EXPECT_EQ(simulate_alone(switched(4), costs, raw).codec, kTimeZero);
+}
+
 TEST(Collective, With_codec_and_latency_off_the_gain_is_the_ratio_of_bytes) {
   ClusterSpec spec;
   ClusterBuilder(spec).build(Switched{4, {{kBandwidth}, kTimeZero}, false});
@@ -233,6 +243,35 @@ TEST(WireSize, Matches_the_table_of_bytes_per_value) {
   EXPECT_EQ(packed_bytes(4096, kBf16), 8192);
   EXPECT_EQ(packed_bytes(4096, kFp8), 4096);
   EXPECT_EQ(packed_bytes(1, parse_format("int5/g128", FormatRole::wire)), 84);
+}
+
+// A copy from host memory and a send from GPU to GPU meet in the switch's link down to GPU 1.
+TEST(Collective, A_host_transfer_shares_the_links_it_crosses) {
+  ClusterSpec spec;
+  ClusterBuilder(spec).build(PcieTree{.gpus_per_switch = 2,
+                                      .link = {{kBandwidth}, kTimeZero},
+                                      .uplink = {{kBandwidth}, kTimeZero},
+                                      .host_memory = {{kBandwidth}, kTimeZero}});
+  const Topology topology(std::move(spec));
+  CollectiveRequest send = request(CollectiveKind::send_recv, 5000, 2, Algorithm::direct);
+  send.protocol = Protocol::simple;
+  const Schedule schedule = make_schedule(topology, kFree, send);
+  EventQueue queue;
+  FlowNetwork network(queue, effective_capacity(topology, kFree));
+  ScheduleRun run(queue, network, schedule);
+  struct Copy final : EventHandler {
+    void handle(std::uint64_t) override { ended = queue->now(); }
+    EventQueue* queue = nullptr;
+    Time ended = kTimeNever;
+  } copy;
+  copy.queue = &queue;
+  const int memory = topology.vertices_of_kind(VertexKind::host_memory).at(0);
+  network.start(topology.route_between(memory, topology.vertex_of_gpu(1)).links, 30'000, copy, 0);
+  run.start();
+  queue.run();
+  // 10,000 bytes at half of 100 bytes a ns: 200 ns; by then the copy has 20,000 left, alone.
+  EXPECT_EQ(run.time().total, Time(200'000));
+  EXPECT_EQ(copy.ended, Time(400'000));
 }
 
 }  // namespace

@@ -54,5 +54,31 @@ TEST(Placement, Wrong_groups_and_too_few_gpus_are_refused) {
   EXPECT_THAT(place(degrees(2, 1, 2), placement, four)[0].stages[0].gpus, ElementsAre(3, 1));
 }
 
+// Two sockets of two GPUs each, behind a switch each.
+Topology two_sockets() {
+  ClusterSpec spec;
+  ClusterBuilder(spec).build(PcieTree{.sockets = 2,
+                                      .gpus_per_switch = 2,
+                                      .link = {{32e9}, kTimeZero},
+                                      .uplink = {{32e9}, kTimeZero},
+                                      .socket_link = {{20e9}, kTimeZero}});
+  return Topology(std::move(spec));
+}
+
+TEST(Placement, Replicas_share_links_where_their_routes_cross) {
+  EXPECT_FALSE(replicas_share_links(place(degrees(2, 1, 2), {}, switched_topology(4)),
+                                    switched_topology(4)));
+  EXPECT_FALSE(replicas_share_links(place(degrees(2, 1, 2), {}, two_sockets()), two_sockets()));
+  PlacementSpec apart;
+  apart.groups = {{0, 2}, {1, 3}};
+  EXPECT_TRUE(replicas_share_links(place(degrees(2, 1, 2), apart, two_sockets()), two_sockets()));
+  // The stages of one replica may share among themselves.
+  EXPECT_FALSE(replicas_share_links(place(degrees(2, 2, 1), apart, two_sockets()), two_sockets()));
+  // Sends from stage to stage count as well.
+  PlacementSpec stages;
+  stages.groups = {{0}, {2}, {1}, {3}};
+  EXPECT_TRUE(replicas_share_links(place(degrees(1, 2, 2), stages, two_sockets()), two_sockets()));
+}
+
 }  // namespace
 }  // namespace foretoken

@@ -305,5 +305,96 @@ TEST(Simulation, The_overload_verdict_names_offered_and_served) {
       summarise(make(scenario).run(CostDraw(), false), 0, std::nullopt).overload.has_value());
 }
 
+// Two sockets with four GPUs each on their own root ports.
+Simulation on_two_sockets(ScenarioSpec scenario, double socket_link) {
+  ClusterSpec spec;
+  spec.name = "two sockets";
+  ClusterBuilder(spec).build(PcieTree{.sockets = 2,
+                                      .switches_per_socket = 0,
+                                      .gpus_per_switch = 4,
+                                      .link = {{1e15}, Time(250'000)},
+                                      .socket_link = {{socket_link}, Time(250'000)}});
+  Workload workload = make_workload(scenario.workload, nullptr, nullptr, scenario.seed);
+  return Simulation(std::move(scenario), Topology(std::move(spec)), round_profile(),
+                    std::move(workload));
+}
+
+ScenarioSpec across_sockets(int pipeline, int data) {
+  ScenarioSpec scenario = small_scenario();
+  scenario.parallel.tensor = 2;
+  scenario.parallel.pipeline = pipeline;
+  scenario.parallel.data = data;
+  for (int group = 0; group < pipeline * data; ++group) {
+    scenario.placement.groups.push_back({group, group + 4});
+  }
+  scenario.workload.lengths.input = {LengthSpec::Kind::uniform, 1, 900, 1, 0};
+  scenario.workload.lengths.output = {LengthSpec::Kind::uniform, 1, 40, 1, 0};
+  return scenario;
+}
+
+// One user at a time is always sent to the first replica: though the links are common, nobody else
+// uses them, and the run that goes event by event ends in the same picoseconds.
+TEST(Simulation, A_replica_that_has_shared_links_to_itself_is_as_fast_as_alone) {
+  for (const int pipeline : {1, 2}) {
+    for (const HostOverlap overlap : {HostOverlap::none, HostOverlap::decode, HostOverlap::all}) {
+      ScenarioSpec scenario = across_sockets(pipeline, 2);
+      scenario.workload.arrivals.kind = ArrivalSpec::Kind::closed_loop;
+      scenario.workload.arrivals.concurrency = 1;
+      scenario.workload.requests = 20;
+      scenario.engine.host_overlap = overlap;
+      const Simulation shared = on_two_sockets(scenario, 5e9);
+      ASSERT_TRUE(shared.replicas_share_links());
+      scenario.parallel.data = 1;
+      scenario.placement.groups.resize(static_cast<std::size_t>(pipeline));
+      const Simulation alone = on_two_sockets(scenario, 5e9);
+      ASSERT_FALSE(alone.replicas_share_links());
+      const RunRecord a = shared.run(CostDraw(), false);
+      const RunRecord b = alone.run(CostDraw(), false);
+      ASSERT_EQ(a.requests.size(), b.requests.size());
+      for (std::size_t i = 0; i < a.requests.size(); ++i) {
+        EXPECT_EQ(a.requests[i].first_token, b.requests[i].first_token) << i;
+        EXPECT_EQ(a.requests[i].finish, b.requests[i].finish) << i;
+      }
+      EXPECT_EQ(a.gaps, b.gaps);
+      EXPECT_EQ(a.prefill_steps.by_family, b.prefill_steps.by_family);
+      EXPECT_EQ(a.decode_steps.by_family, b.decode_steps.by_family);
+    }
+  }
+}
+
+// Two prompts at once, one to each replica, in step: each has half of the link between the sockets.
+TEST(Simulation, Replicas_that_share_a_link_slow_each_other_down_as_max_min_says) {
+  ScenarioSpec scenario = across_sockets(1, 2);
+  scenario.workload.arrivals.kind = ArrivalSpec::Kind::all_at_once;
+  scenario.workload.lengths.input = {LengthSpec::Kind::fixed, 400, 400, 1, 0};
+  scenario.workload.lengths.output = {LengthSpec::Kind::fixed, 5, 5, 1, 0};
+  scenario.workload.requests = 2;
+  const RunRecord both = on_two_sockets(scenario, 5e9).run(CostDraw(), false);
+  scenario.workload.requests = 1;
+  const RunRecord alone = on_two_sockets(scenario, 5e9).run(CostDraw(), false);
+  const RunRecord half = on_two_sockets(scenario, 2.5e9).run(CostDraw(), false);
+  EXPECT_GT(both.requests[0].first_token, alone.requests[0].first_token);
+  EXPECT_NEAR(to_seconds(both.requests[0].first_token), to_seconds(half.requests[0].first_token),
+              1e-9);
+  EXPECT_NEAR(to_seconds(both.requests[1].finish), to_seconds(half.requests[0].finish), 1e-9);
+}
+
+TEST(Simulation, Replicas_that_share_links_serve_everybody_at_any_load) {
+  for (const int pipeline : {1, 2}) {
+    ScenarioSpec scenario = across_sockets(pipeline, 2);
+    scenario.workload.requests = 60;
+    const Simulation simulation = on_two_sockets(scenario, 5e9);
+    ASSERT_TRUE(simulation.replicas_share_links());
+    for (const CostDraw& draw : {CostDraw(), CostDraw(1, 2, 4)}) {
+      const RunRecord fast = simulation.run(draw, false);
+      const RunRecord exact = simulation.run(draw, true);
+      EXPECT_EQ(fast.end, exact.end);  // nothing is remembered in either
+      EXPECT_EQ(std::count_if(fast.requests.begin(), fast.requests.end(),
+                              [](const RequestRecord& r) { return r.replica == 1; }) > 0,
+                true);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace foretoken

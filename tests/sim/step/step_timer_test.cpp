@@ -117,5 +117,60 @@ TEST(StepTimer, A_measured_codec_is_used) {
   EXPECT_NEAR(codec.seconds, 2e-6 + 2e6 / 50e9, 1e-12);
 }
 
+// A ring all-reduce is a ring reduce-scatter and a ring all-gather; two calls in place of one.
+TEST(StepTimer, Sequence_parallelism_sends_the_same_bytes_and_shortens_the_norms) {
+  ScenarioSpec scenario = small_scenario();
+  scenario.parallel.tensor = 4;
+  const Simulation plain = make(scenario);
+  scenario.parallel.sequence = true;
+  const Simulation sequence = make(scenario);
+  BatchShape batch = mixed_batch();
+  batch.prefill = {{153, 0}};  // 160 tokens: four shares of 40
+  const auto family = [&](const Simulation& simulation, OpFamily of) {
+    return time_of(simulation, batch, false).share.by_family[static_cast<std::size_t>(of)];
+  };
+  const std::int64_t all_reduces = 1 + 2 * scenario.model.layers;
+  EXPECT_NEAR(to_seconds(family(sequence, OpFamily::collective)),
+              to_seconds(family(plain, OpFamily::collective)) +
+                  to_seconds(collective_costs(plain.cost()).t0 * all_reduces),
+              // The logits' all-gather is a ring as well then: three steps in place of one.
+              4 * 2e-6);
+  EXPECT_LT(family(sequence, OpFamily::elementwise), family(plain, OpFamily::elementwise));
+  EXPECT_EQ(family(sequence, OpFamily::gemm), family(plain, OpFamily::gemm));
+  EXPECT_EQ(time_of(sequence, batch, false).share.by_family,
+            time_of(sequence, batch, true).share.by_family);
+}
+
+// The library reduces in the switch where that is faster, if the profile says what a call takes.
+TEST(StepTimer, Large_all_reduces_go_through_a_switch_that_adds) {
+  ScenarioSpec scenario = small_scenario();
+  scenario.parallel.tensor = 4;
+  ClusterSpec spec;
+  spec.name = "multicast";
+  ClusterBuilder(spec).build(Switched{4, {{100e9}, Time(500'000)}, true});
+  const auto all_reduce = [&](double nvls_t0, std::int64_t tokens) {
+    Profile profile = round_profile();
+    if (nvls_t0 > 0) {
+      profile.parameters["collective.algorithm.nvls.t0"] = {nvls_t0, Provenance::measured, "test"};
+    }
+    Workload workload = make_workload(scenario.workload, nullptr, nullptr, scenario.seed);
+    const Simulation simulation(scenario, Topology(spec), profile, std::move(workload));
+    StepTimer timer(simulation.step_context(), simulation.placements().front().stages.front(), 0,
+                    {}, false);
+    BatchShape batch;
+    batch.prefill = {{tokens, 0}};
+    batch.rows = 1;
+    for (const StepTimer::Line& line : timer.lines(batch)) {
+      if (line.name == "all_reduce") {
+        return line.once;
+      }
+    }
+    return kTimeZero;
+  };
+  // A ring sends 1.5 vectors, the switch takes 1.25 and 50 us.
+  EXPECT_LT(all_reduce(50e-6, 100'000), all_reduce(0, 100'000));
+  EXPECT_EQ(all_reduce(50e-6, 100), all_reduce(0, 100));
+}
+
 }  // namespace
 }  // namespace foretoken

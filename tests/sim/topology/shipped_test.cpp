@@ -35,6 +35,7 @@ const std::vector<Expected>& expected() {
       {"hgx-h200-8", "h200-sxm", 8, {{1, nvlink}, {7, nvlink}}, 450},
       {"hgx-b200-8", "b200-sxm", 8, {{1, nvlink}, {7, nvlink}}, 900},
       {"dgx-a100-8", "a100-sxm-80gb", 8, {{1, nvlink}, {7, nvlink}}, 300},
+      {"a800-8", "a100-sxm-80gb", 8, {{1, nvlink}, {7, nvlink}}, 200},
       {"8xl40s-pcie", "l40s", 8, {{1, pix}, {2, phb}, {3, phb}, {4, sys}, {7, sys}}, 32},
       {"4xl40-pcie", "l40", 4, {{1, pix}, {2, sys}, {3, sys}}, 32},
       {"8x4090-pcie", "rtx-4090", 8, {{1, pix}, {3, pix}, {4, sys}}, 32},
