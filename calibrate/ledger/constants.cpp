@@ -15,7 +15,7 @@ constexpr std::array<std::string_view, 9> kColumns{
     "fitted_on",  "group",    "step_us",       "sequence_us",  "prefill_step_us",
     "request_us", "ranks_us", "residual_time", "residual_ttft"};
 constexpr double kMicro = 1e-6;
-constexpr double kHostSpread = 0.3;
+constexpr double kHostSpread = 0.1;
 
 }  // namespace
 

@@ -243,6 +243,7 @@ std::string ledger_markdown(const std::vector<ScoredRow>& rows) {
   text += exclusions(rows);
   text += against_targets(errors);
   text += table("By metric", errors, harness_metric);
+  text += table("Together", errors, [](const Error&) { return std::string("all values"); });
   text += table("By engine", errors, [](const Error& e) {
     const LedgerRow& row = e.scored->row;
     const std::string version = row.harness == Harness::offline

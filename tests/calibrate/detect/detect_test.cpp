@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -54,7 +55,9 @@ std::string device(int id, const std::string& bus, const std::string& type, cons
 // the second a root port with an H100, and an ASPEED display, which is no GPU.
 class Box {
  public:
-  Box() : path_(std::filesystem::path(testing::TempDir()) / "detect_box.xml") {
+  Box()
+      : path_(std::filesystem::path(testing::TempDir()) /
+              ("detect_box." + std::to_string(getpid()) + ".xml")) {
     const std::string gpu = "0302 [10de:2330]";
     const std::string first = bridge(
         50, 0, "",
