@@ -116,7 +116,9 @@ Profile with_host_times(Profile profile, const EngineSpec& engine) {
   fill("host.sequence", to_seconds(preset.sequence));
   fill("host.prefill_step", to_seconds(preset.prefill_step));
   fill("host.request", to_seconds(preset.request));
-  fill("host.ranks", to_seconds(preset.ranks));
+  if (preset.ranks > kTimeZero) {  // a term that is not there weakens no provenance
+    fill("host.ranks", to_seconds(preset.ranks));
+  }
   fill("host.sd_family", preset.sd);
   set_if(profile, "host.step", engine.host_step);
   set_if(profile, "host.sequence", engine.host_sequence);

@@ -121,7 +121,7 @@ TEST_F(Cli, The_quickstart_runs_as_shipped_and_prints_one_narrow_table) {
   const Outcome outcome = run("simulate scenarios/quickstart.yaml --json " + path("out.json"));
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_LE(longest_line(outcome.out), 100U);
-  EXPECT_NE(outcome.out.find("Provenance of step time:"), std::string::npos);
+  EXPECT_NE(outcome.out.find("Provenance of step time: 100.0 % measured"), std::string::npos);
   EXPECT_NE(outcome.out.find("was measured on another machine"), std::string::npos);
   const auto json = nlohmann::json::parse(read(path("out.json")));
   for (const std::string key :
