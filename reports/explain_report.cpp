@@ -31,14 +31,18 @@ StepTerms make_terms(const Simulation& simulation, std::string title, BatchShape
   }
   const Estimate host = simulation.cost().host(!batch.prefill.empty(), batch.rows,
                                                simulation.scenario().parallel.tensor);
-  step.terms.push_back({"host", OpFamily::host, time_from_seconds(host.seconds), host.provenance,
-                        host.extrapolated});
   for (const auto& [key, term] : terms) {
     step.terms.push_back(term);
-  }
-  for (const Term& term : step.terms) {
     step.total += term.time;
   }
+  // Only what the GPUs wait for, as in a simulated step.
+  const HostOverlap overlap = simulation.scenario().engine.host_overlap;
+  const bool overlapped =
+      overlap == HostOverlap::all || (overlap == HostOverlap::decode && batch.prefill.empty());
+  const Time host_time = time_from_seconds(host.seconds);
+  const Time seen = overlapped ? std::max(kTimeZero, host_time - step.total) : host_time;
+  step.terms.push_back({"host", OpFamily::host, seen, host.provenance, host.extrapolated});
+  step.total += seen;
   std::stable_sort(step.terms.begin(), step.terms.end(),
                    [](const Term& a, const Term& b) { return a.time > b.time; });
   step.batch = std::move(batch);

@@ -2,11 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <fstream>
 #include <memory>
 
 #include "calibrate/detect/detect.h"
 #include "sim/config/cluster_writer.h"
+#include "sim/config/output.h"
 #include "sim/core/error.h"
 #include "sim/core/quantity.h"
 #include "sim/topology/describe.h"
@@ -19,18 +19,6 @@ struct DetectCommand {
   std::string gpu, out;
   std::string socket_link = "40GB/s";
 };
-
-void write(const std::string& path, const std::string& text) {
-  if (path == "-") {
-    fmt::print("{}", text);
-    return;
-  }
-  std::ofstream file(path);
-  file << text;
-  if (!file.flush()) {
-    throw InputError(fmt::format("cannot write {}", path));
-  }
-}
 
 int run_detect(const DetectCommand& command) {
   const ParsedQuantity socket_link = parse_quantity(command.socket_link, Unit::bandwidth);
@@ -61,7 +49,7 @@ int run_detect(const DetectCommand& command) {
     }
   }
   if (!command.out.empty()) {
-    write(command.out, yaml);
+    config::write_output(command.out, yaml);
   }
   return 0;
 }

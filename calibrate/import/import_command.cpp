@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <cstdio>
-#include <fstream>
 #include <iterator>
 #include <memory>
 #include <string>
@@ -13,6 +12,7 @@
 #include "calibrate/import/topo_matrix.h"
 #include "sim/config/cluster_writer.h"
 #include "sim/config/document.h"
+#include "sim/config/output.h"
 #include "sim/core/error.h"
 #include "sim/core/quantity.h"
 #include "sim/topology/describe.h"
@@ -36,20 +36,8 @@ double read_bandwidth(const std::string& text, const char* option) {
   return *parsed.value;
 }
 
-void write(const std::string& path, const std::string& text) {
-  if (path == "-") {
-    fmt::print("{}", text);
-    return;
-  }
-  std::ofstream file(path);
-  file << text;
-  if (!file.flush()) {
-    throw InputError(fmt::format("cannot write {}", path));
-  }
-}
-
 int write_cluster(const DumpCommand& command, ClusterSpec spec) {
-  write(command.out, config::write_cluster(spec));
+  config::write_output(command.out, config::write_cluster(spec));
   if (command.out != "-") {
     fmt::print("{}", describe(Topology(std::move(spec))));
   }

@@ -4,13 +4,13 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <fstream>
 #include <map>
 
 #include "calibrate/ledger/fit.h"
 #include "calibrate/ledger/report.h"
 #include "calibrate/ledger/rules.h"
 #include "calibrate/ledger/tables.h"
+#include "sim/config/output.h"
 #include "sim/core/error.h"
 
 namespace foretoken::calibrate {
@@ -22,14 +22,6 @@ struct Options {
   int replications = 3;
   int threads = 0;
 };
-
-void write(const std::string& path, const std::string& text) {
-  std::ofstream stream(path, std::ios::binary);
-  stream << text << std::flush;
-  if (!stream) {
-    throw InputError(SourceMark{path, 0, 0}, "", "cannot write this file; check the folder");
-  }
-}
 
 struct Ledger {
   std::vector<ScoredRow> rows;
@@ -80,7 +72,7 @@ int fit(const Options& options) {
     fmt::print(stderr, "fitting on {}: {} rows\n", name, rows.size());
     sets[name] = fit_constants(rows, ledger.costs, start, options.threads);
   }
-  write(options.fit, constants_csv(sets));
+  config::write_output(options.fit, constants_csv(sets));
   return 0;
 }
 
@@ -104,19 +96,15 @@ int score(const Options& options) {
   if (options.out.empty()) {
     std::fwrite(text.data(), 1, text.size(), stdout);
   } else {
-    write(options.out, text);
+    config::write_output(options.out, text);
   }
   if (!options.csv.empty()) {
-    write(options.csv, ledger_csv(ledger.rows));
+    config::write_output(options.csv, ledger_csv(ledger.rows));
   }
   return 0;
 }
 
-}  // namespace
-}  // namespace foretoken::calibrate
-
-int main(int argc, char** argv) {
-  using namespace foretoken::calibrate;
+int run(int argc, char** argv) {
   CLI::App app{"Scores the simulator against published end-to-end results"};
   Options options;
   app.add_option("reference", options.folder, "Folder with ops/ and e2e/")->required();
@@ -128,10 +116,26 @@ int main(int argc, char** argv) {
   app.add_option("--replications", options.replications, "Runs with drawn costs a row");
   app.add_option("--threads", options.threads, "Threads; 0: all cores");
   CLI11_PARSE(app, argc, argv);
+  return options.fit.empty() ? score(options) : fit(options);
+}
+
+void complain(const char* what) {
+  std::fputs("ledger: ", stderr);
+  std::fputs(what, stderr);
+  std::fputs("\n", stderr);
+}
+
+}  // namespace
+}  // namespace foretoken::calibrate
+
+int main(int argc, char** argv) {
   try {
-    return options.fit.empty() ? score(options) : fit(options);
+    return foretoken::calibrate::run(argc, argv);
   } catch (const foretoken::InputError& error) {
-    fmt::print(stderr, "ledger: {}\n", error.what());
+    foretoken::calibrate::complain(error.what());
     return 2;
+  } catch (const std::exception& error) {
+    foretoken::calibrate::complain(error.what());
+    return 1;
   }
 }

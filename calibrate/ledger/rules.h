@@ -36,7 +36,7 @@ struct TableKey {
   const GpuFiles* gpu = nullptr;
   bool vllm = false;
   std::string all_reduce;  // framework and backend in the all-reduce table
-  auto operator<=>(const TableKey&) const = default;
+  auto operator<=>(const TableKey&) const = default;  // NOLINT(modernize-use-nullptr): false
 };
 TableKey table_key(const LedgerRow& row);
 

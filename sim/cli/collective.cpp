@@ -12,6 +12,7 @@
 
 #include "sim/cli/commands.h"
 #include "sim/cli/load.h"
+#include "sim/config/output.h"
 #include "sim/core/error.h"
 #include "sim/core/quantity.h"
 #include "sim/network/algorithms/algorithm.h"
@@ -338,10 +339,10 @@ int run_collective(const CollectiveOptions& options) {
     print_crossovers(rows);
   }
   if (!options.json.empty()) {
-    write_output(options.json, to_json(rows, options, ranks).dump(1) + "\n");
+    config::write_output(options.json, to_json(rows, options, ranks).dump(1) + "\n");
   }
   if (!options.csv.empty()) {
-    write_output(options.csv, to_csv(rows, ranks));
+    config::write_output(options.csv, to_csv(rows, ranks));
   }
   return 0;
 }

@@ -8,6 +8,7 @@
 #include "sim/cli/load.h"
 #include "sim/config/cluster_reader.h"
 #include "sim/config/model_reader.h"
+#include "sim/config/output.h"
 #include "sim/config/paths.h"
 #include "sim/config/profile_reader.h"
 #include "sim/config/scenario_reader.h"
@@ -111,7 +112,7 @@ int show_topology(const TopologyOptions& options) {
     fmt::print("{}", describe(topology));
   }
   if (!options.dot.empty()) {
-    write_output(options.dot, to_dot(topology));
+    config::write_output(options.dot, to_dot(topology));
   }
   return 0;
 }

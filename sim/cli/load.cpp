@@ -1,10 +1,6 @@
 #include "sim/cli/load.h"
 
-#include <unistd.h>
-
-#include <cstdio>
 #include <filesystem>
-#include <fstream>
 
 #include "sim/config/cluster_reader.h"
 #include "sim/config/paths.h"
@@ -78,9 +74,9 @@ Loaded load_simulation(const ScenarioOptions& options) {
                                                : nullptr;
   Workload workload = make_workload(scenario.workload, arrival_trace ? &*arrival_trace : nullptr,
                                     length_source, scenario.seed);
-  return {Simulation(std::move(scenario), Topology(std::move(cluster)), std::move(profile),
-                     std::move(workload)),
-          std::move(notes)};
+  return {
+      Simulation(scenario, Topology(std::move(cluster)), std::move(profile), std::move(workload)),
+      std::move(notes)};
 }
 
 Profile load_device_profile(const std::vector<std::string>& names, const ClusterSpec& cluster) {
@@ -98,7 +94,7 @@ Profile load_device_profile(const std::vector<std::string>& names, const Cluster
     paths.push_back(path.string());
   }
   std::vector<std::string> notes;
-  const Profile profile = load_profile(paths.empty() ? default_profile(cluster) : paths, notes);
+  Profile profile = load_profile(paths.empty() ? default_profile(cluster) : paths, notes);
   for (const std::string& note : notes) {
     fmt::print(stderr, "note: {}\n", note);
   }
@@ -119,42 +115,6 @@ Topology load_topology(const std::string& name) {
                                        near));
   }
   return Topology(config::read_cluster(path.string()));
-}
-
-void write_output(const std::string& path, const std::string& text) {
-  if (path == "-") {
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    return;
-  }
-  const auto refuse = [&]() -> void {
-    throw InputError(
-        SourceMark{path, 0, 0}, "",
-        "cannot write this file; check that the folder exists, is writable and not full");
-  };
-  std::error_code error;
-  if (std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error)) {
-    // A device or pipe cannot be replaced by renaming.
-    std::ofstream direct(path, std::ios::binary);
-    direct << text << std::flush;
-    if (!direct) {
-      refuse();
-    }
-    return;
-  }
-  const std::string temporary = fmt::format("{}.{}.tmp", path, getpid());
-  {
-    std::ofstream stream(temporary, std::ios::binary);
-    stream << text << std::flush;
-    if (!stream) {
-      std::filesystem::remove(temporary, error);
-      refuse();
-    }
-  }
-  std::filesystem::rename(temporary, path, error);
-  if (error) {
-    std::filesystem::remove(temporary, error);
-    refuse();
-  }
 }
 
 }  // namespace foretoken::cli

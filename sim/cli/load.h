@@ -25,8 +25,4 @@ Loaded load_simulation(const ScenarioOptions& options);
 Profile load_device_profile(const std::vector<std::string>& names, const ClusterSpec& cluster);
 Topology load_topology(const std::string& name);
 
-// Writes atomically (a temporary file beside it, then rename); "-" is standard output. Throws
-// InputError when it cannot.
-void write_output(const std::string& path, const std::string& text);
-
 }  // namespace foretoken::cli

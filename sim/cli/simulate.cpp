@@ -6,6 +6,7 @@
 #include "sim/cli/commands.h"
 #include "sim/cli/load.h"
 #include "sim/cli/progress.h"
+#include "sim/config/output.h"
 
 namespace foretoken::cli {
 namespace {
@@ -46,10 +47,10 @@ int run_simulate(const SimulateOptions& options) {
     std::fwrite(text.data(), 1, text.size(), stdout);
   }
   if (!options.json.empty()) {
-    write_output(options.json, reports::json(simulation, result, warnings).dump(2) + "\n");
+    config::write_output(options.json, reports::json(simulation, result, warnings).dump(2) + "\n");
   }
   if (!options.csv.empty()) {
-    write_output(options.csv, reports::csv(result.record));
+    config::write_output(options.csv, reports::csv(result.record));
   }
   return 0;
 }
@@ -73,7 +74,7 @@ int run_explain(const ExplainOptions& options) {
     std::fwrite(text.data(), 1, text.size(), stdout);
   }
   if (!options.json.empty()) {
-    write_output(options.json, reports::json(simulation, explanation).dump(2) + "\n");
+    config::write_output(options.json, reports::json(simulation, explanation).dump(2) + "\n");
   }
   return 0;
 }

@@ -226,6 +226,21 @@ TEST_F(Cli, Explain_names_terms_and_their_provenance) {
   EXPECT_NEAR(sum, json["prefill"]["total_ms"].get<double>(), 1e-6 * sum);
 }
 
+TEST_F(Cli, Explain_counts_the_host_only_where_the_gpus_wait_for_it) {
+  const auto total = [&](const std::string& part, const std::string& overlap) {
+    const Outcome outcome =
+        run("explain scenarios/quickstart.yaml --set engine.host_step=1ms --set "
+            "engine.host_overlap=" +
+            overlap + " --json " + path("out.json"));
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    return nlohmann::json::parse(read(path("out.json")))[part]["total_ms"].get<double>();
+  };
+  // A millisecond is less than either step takes.
+  EXPECT_NEAR(total("decode", "none") - total("decode", "decode"), 1, 0.1);
+  EXPECT_NEAR(total("prefill", "none"), total("prefill", "decode"), 1e-9);
+  EXPECT_NEAR(total("prefill", "none") - total("prefill", "all"), 1, 0.1);
+}
+
 TEST_F(Cli, Every_list_and_every_shipped_topology_and_scenario_works) {
   for (const std::string kind :
        {"models", "topologies", "profiles", "schedulers", "collectives", "formats"}) {
