@@ -46,6 +46,30 @@ kernels::KvFormat cache_format(const Format& format) {
                                to_string(format)));
 }
 
+kernels::PageBuffer copy_of(const kernels::PageBuffer& buffer) {
+  kernels::PageBuffer copy(buffer.size());
+  std::copy_n(buffer.as(), buffer.size(), copy.as());
+  return copy;
+}
+
+kernels::PackedWeights copy_of(const kernels::PackedWeights& weights) {
+  kernels::PackedWeights copy;
+  copy.format = weights.format;
+  copy.n = weights.n;
+  copy.k = weights.k;
+  copy.blocks = weights.blocks;
+  copy.k_tiles = weights.k_tiles;
+  copy.tile_bytes = weights.tile_bytes;
+  copy.group_tiles = weights.group_tiles;
+  copy.data = copy_of(weights.data);
+  copy.scales = copy_of(weights.scales);
+  copy.integer_scales = copy_of(weights.integer_scales);
+  copy.alpha_log2 = weights.alpha_log2;
+  copy.k_splits = weights.k_splits;
+  copy.groups_per_split = weights.groups_per_split;
+  return copy;
+}
+
 std::string tensor_name(int layer, std::string_view module) {
   return fmt::format("model.layers.{}.{}.weight", layer, module);
 }
@@ -93,7 +117,7 @@ Executor::Executor(const GraphBuilder& builder, const WeightSource& weights,
   for (int i = 0; i < builder.model().layers; ++i) {
     layers_.push_back({{}, {}, {}, {}, kernels::PagedKvCache(shape, limits.kv_blocks)});
   }
-  load(weights);
+  load(weights, limits.alike_layers);
 }
 
 void Executor::check_supported() const {
@@ -141,40 +165,52 @@ kernels::PackedWeights Executor::pack(const WeightSource& weights,
                                  kernel_format(format, activations));
 }
 
-void Executor::load(const WeightSource& weights) {
+void Executor::load_layer(const WeightSource& weights, int index) {
   const ModelSpec& model = builder_.model();
-  const PrecisionSpec& precision = builder_.precision();
   const int r = rank(), n = ranks();
   const std::int64_t hidden = model.hidden;
   const std::int64_t q = std::int64_t{model.heads} * model.head_dim;
   const std::int64_t kv = std::int64_t{model.kv_heads} * model.head_dim;
-  const auto format = [&](int layer, std::string_view module) {
-    return weight_format(precision, model, layer_module(layer, module));
+  const auto name = [&](std::string_view module) { return tensor_name(index, module); };
+  const auto format = [&](std::string_view module) {
+    return weight_format(builder_.precision(), model, layer_module(index, module));
   };
+  const TensorPart q_part = row_share(q, hidden, r, n), kv_part = row_share(kv, hidden, r, n);
+  const TensorPart up_part = row_share(model.intermediate, hidden, r, n);
+  Layer& layer = layers_[static_cast<std::size_t>(index)];
+  layer.qkv =
+      pack(weights, {name("self_attn.q_proj"), name("self_attn.k_proj"), name("self_attn.v_proj")},
+           {q_part, kv_part, kv_part}, format("self_attn.qkv_proj"));
+  layer.o = pack(weights, {name("self_attn.o_proj")}, {column_share(hidden, q, r, n)},
+                 format("self_attn.o_proj"));
+  layer.up = pack(weights, {name("mlp.gate_proj"), name("mlp.up_proj")}, {up_part, up_part},
+                  format(up_module(model)));
+  layer.down = pack(weights, {name("mlp.down_proj")},
+                    {column_share(hidden, model.intermediate, r, n)}, format("mlp.down_proj"));
+}
+
+void Executor::load(const WeightSource& weights, bool alike_layers) {
+  const ModelSpec& model = builder_.model();
   for (int i = 0; i < model.layers; ++i) {
-    Layer& layer = layers_[static_cast<std::size_t>(i)];
-    layer.qkv =
-        pack(weights,
-             {tensor_name(i, "self_attn.q_proj"), tensor_name(i, "self_attn.k_proj"),
-              tensor_name(i, "self_attn.v_proj")},
-             {row_share(q, hidden, r, n), row_share(kv, hidden, r, n), row_share(kv, hidden, r, n)},
-             format(i, "self_attn.qkv_proj"));
-    layer.o = pack(weights, {tensor_name(i, "self_attn.o_proj")}, {column_share(hidden, q, r, n)},
-                   format(i, "self_attn.o_proj"));
-    const TensorPart up = row_share(model.intermediate, hidden, r, n);
-    layer.up = pack(weights, {tensor_name(i, "mlp.gate_proj"), tensor_name(i, "mlp.up_proj")},
-                    {up, up}, format(i, up_module(model)));
-    layer.down = pack(weights, {tensor_name(i, "mlp.down_proj")},
-                      {column_share(hidden, model.intermediate, r, n)}, format(i, "mlp.down_proj"));
+    if (i == 0 || !alike_layers) {
+      load_layer(weights, i);
+    } else {
+      Layer& layer = layers_[static_cast<std::size_t>(i)];
+      const Layer& first = layers_.front();
+      layer.qkv = copy_of(first.qkv);
+      layer.o = copy_of(first.o);
+      layer.up = copy_of(first.up);
+      layer.down = copy_of(first.down);
+    }
     for (const auto* name : {"input_layernorm", "post_attention_layernorm"}) {
-      norms_.push_back(rounded(weights.read(tensor_name(i, name), whole(1, hidden))));
+      norms_.push_back(rounded(weights.read(tensor_name(i, name), whole(1, model.hidden))));
     }
   }
-  norms_.push_back(rounded(weights.read("model.norm.weight", whole(1, hidden))));
-  const TensorPart rows = row_share(model.vocab, hidden, r, n);
+  norms_.push_back(rounded(weights.read("model.norm.weight", whole(1, model.hidden))));
+  const TensorPart rows = row_share(model.vocab, model.hidden, rank(), ranks());
   table_ = rounded(weights.read("model.embed_tokens.weight", rows));
   lm_head_ = pack(weights, {model.tied_embeddings ? "model.embed_tokens.weight" : "lm_head.weight"},
-                  {rows}, weight_format(precision, model, "lm_head"));
+                  {rows}, weight_format(builder_.precision(), model, "lm_head"));
 }
 
 Executor::Batch Executor::arrange(const StepInput& input) {

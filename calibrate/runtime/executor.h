@@ -34,6 +34,9 @@ kernels::GemmFormat kernel_format(const Format& weights, const Format& activatio
 struct ExecutorLimits {
   std::int64_t kv_blocks = 0;  // of 16 tokens
   std::int64_t positions = 0;  // longest sequence
+  // Later layers are copies of the first, in memory of their own: a model of random weights whose
+  // times matter and whose tokens do not is ready sooner.
+  bool alike_layers = false;
 };
 
 struct StepResult {
@@ -86,7 +89,8 @@ class Executor {
   };
 
   void check_supported() const;
-  void load(const WeightSource& weights);
+  void load(const WeightSource& weights, bool alike_layers);
+  void load_layer(const WeightSource& weights, int index);
   kernels::PackedWeights pack(const WeightSource& weights, const std::vector<std::string>& names,
                               const std::vector<TensorPart>& parts, const Format& format) const;
   int rank() const { return transport_ == nullptr ? 0 : transport_->rank(); }

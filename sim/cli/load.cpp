@@ -52,6 +52,18 @@ Profile load_profile(const std::vector<std::string>& paths, std::vector<std::str
 
 }  // namespace
 
+void add_scenario_options(CLI::App& command, ScenarioOptions& options) {
+  command.add_option("scenario", options.file, "Scenario file (YAML)")->required();
+  command
+      .add_option(
+          "--set", options.overrides,
+          "Override one value, such as --set workload.arrivals.poisson=9/s; may be repeated")
+      ->take_all()
+      ->expected(1)
+      ->type_name("KEY=VALUE");
+  command.add_option("--seed", options.seed, "Seed of the workload, instead of the scenario's");
+}
+
 Loaded load_simulation(const ScenarioOptions& options) {
   ScenarioSpec scenario = config::read_scenario(options.file, options.overrides);
   if (options.seed) {
@@ -60,6 +72,9 @@ Loaded load_simulation(const ScenarioOptions& options) {
   ClusterSpec cluster = config::read_cluster(scenario.cluster);
   std::vector<std::string> notes;
   Profile profile = load_profile(profile_paths(scenario, cluster), notes);
+  for (const Profile& measured : options.measured) {
+    profile.override_with(measured);
+  }
   const ArrivalSpec& arrivals = scenario.workload.arrivals;
   const LengthSpec& lengths = scenario.workload.lengths;
   std::optional<Trace> arrival_trace, length_trace;

@@ -1,6 +1,7 @@
 // From a scenario file to a simulation that is ready to run: reads everything the scenario names.
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,7 +15,10 @@ struct ScenarioOptions {
   std::string file;
   std::vector<std::string> overrides;  // key=value
   std::optional<std::uint64_t> seed;
+  std::vector<Profile> measured;  // stacked over the scenario's profiles: what was just measured
 };
+
+void add_scenario_options(CLI::App& command, ScenarioOptions& options);
 
 struct Loaded {
   Simulation simulation;

@@ -15,6 +15,7 @@
 #include "calibrate/commands.h"
 #include "calibrate/detect/detect_command.h"
 #include "calibrate/import/import_command.h"
+#include "calibrate/runtime/verify_command.h"
 #endif
 
 namespace {
@@ -54,9 +55,11 @@ int parse_and_run(int argc, char** argv) {
   foretoken::calibrate::add_calibrate(app, action);
   foretoken::calibrate::add_detect(app, action);
   foretoken::importer::add_import(app, action);
+  foretoken::runtime::add_verify(app, action);
 #else
   app.footer(
-      "Built without calibrate/: the commands `calibrate`, `import` and `topology detect` are "
+      "Built without calibrate/: the commands `calibrate`, `verify`, `import` and `topology "
+      "detect` are "
       "absent.");
 #endif
   try {

@@ -154,6 +154,7 @@ StepContext Simulation::step_context() const {
   context.collective = collective_costs(*cost_);
   context.overlap = scenario_.engine.overlap_collectives;
   read_engine_all_reduce(cost_->profile(), context);
+  context.wire = read_wire(cost_->profile());
   return context;
 }
 

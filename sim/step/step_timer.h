@@ -17,6 +17,7 @@
 
 #include "sim/cost/cost_model.h"
 #include "sim/cost/sample_grid.h"
+#include "sim/cost/wire.h"
 #include "sim/metrics/metrics.h"
 #include "sim/model/graph_builder.h"
 #include "sim/network/collective.h"
@@ -71,6 +72,8 @@ struct StepContext {
   // An engine's own all-reduce as measured, by ranks; empty: simulated.
   std::map<int, SampleGrid> engine_all_reduce;
   Provenance engine_all_reduce_provenance = Provenance::imported;
+  // What joins the ranks of a tensor group, measured; none: the topology's links, simulated.
+  std::optional<Wire> wire;
 };
 
 // The constants of collectives, from the profile: fixed times, efficiency per link class, codec.
@@ -128,6 +131,8 @@ class StepTimer {
   CollectiveCosts drawn_costs() const;
   CollectiveTime fastest(CollectiveRequest request) const;
   Time simulate_collective(const CollectiveOp& op) const;
+  bool over_wire(const CollectiveOp& op) const;
+  Time wire_time(const CollectiveOp& op) const;
   StepTime sum(const StepGraph& graph, DependsOn part);
   StepTime attention_time(const BatchShape& batch);
   const StepTime& remembered(std::vector<std::unique_ptr<StepTime>>& memory, std::int64_t index,
