@@ -28,6 +28,13 @@ struct EngineSamples {
     double seconds = 0;  // of a step, outside its operators
   };
   std::vector<Host> hosts;
+  // What a step spent in collectives, and what in everything else: ranks wait for each other.
+  struct Wait {
+    std::int64_t calls = 0;
+    double bytes = 0;                  // uncompressed, of all of them
+    double collective = 0, other = 0;  // s
+  };
+  std::vector<Wait> waits;               // two ranks or more
   void add(const EngineSamples& other);  // REQUIRES: the same tensor degree
 };
 

@@ -17,7 +17,7 @@ struct GridCase {
   std::string all_reduce;    // wire format
   std::int64_t prefill = 0;  // prompt tokens in all, split over the batch
   std::int64_t batch = 1;
-  std::int64_t output = 5;  // tokens of each request
+  std::int64_t output = 4;  // tokens of each request
   std::string purpose;      // why it is there: "drawn", or what it shows
   std::string name() const;
   // KEY=VALUE overrides of scenarios/verify.yaml.

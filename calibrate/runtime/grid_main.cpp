@@ -29,7 +29,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kRounds = 3;
+constexpr int kRounds = 5;
 constexpr const char* kScenario = "scenarios/verify.yaml";
 
 struct GridOptions {

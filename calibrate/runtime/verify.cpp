@@ -4,18 +4,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 #include <map>
 #include <memory>
-#include <sstream>
 
 #include "calibrate/bench/timing.h"
 #include "calibrate/runtime/engine.h"
+#include "calibrate/runtime/quiet.h"
 #include "calibrate/runtime/server.h"
 #include "kernels/base/report_header.h"
 #include "kernels/base/rounds.h"
-#include "kernels/gemm/synthetic.h"
-#include "reports/run_report.h"
 #include "sim/core/error.h"
 #include "sim/scheduler/schedulers.h"
 #include "sim/step/step_timer.h"
@@ -108,73 +105,6 @@ Predicted predict_batch(const Simulation& simulation) {
   }
   return predicted;
 }
-
-// A fixed piece of work: what moves it moves the measurement beside it.
-class Sentinel {
- public:
-  Sentinel()
-      : weights_(kernels::pack_from_fp32(
-            kernels::synthetic_matrix(kernels::SyntheticKind::normal, kWidth, kWidth, 1), kWidth,
-            kWidth, {})),
-        in_(kRows * kWidth, kernels::to_bf16(0.5F)),
-        out_(kRows * kWidth) {}
-
-  double seconds() {
-    std::vector<double> times;
-    for (int i = 0; i < 9; ++i) {
-      times.push_back(kernels::wall_seconds(10, [&] {
-        gemm_.run({kRows, kWidth, kWidth, {}, kernels::OutputType::bf16}, weights_,
-                  {in_.data(), nullptr}, out_.data());
-      }));
-    }
-    return kernels::median(times);
-  }
-
- private:
-  static constexpr std::int64_t kRows = 64, kWidth = 512;
-  kernels::WorkerPool pool_{1};
-  kernels::CpuGemm gemm_{pool_};
-  kernels::PackedWeights weights_;
-  std::vector<kernels::Bf16> in_, out_;
-};
-
-// Ticks of the whole machine: stolen ones and all.
-struct Ticks {
-  double stolen = 0, all = 0;
-};
-Ticks ticks() {
-  constexpr int kSteal = 7, kFields = 8;
-  std::ifstream file("/proc/stat");
-  std::string name;
-  file >> name;
-  Ticks ticks;
-  for (int i = 0; i < kFields; ++i) {
-    double value = 0;
-    file >> value;
-    ticks.all += value;
-    ticks.stolen += i == kSteal ? value : 0;
-  }
-  return ticks;
-}
-
-class Watch {
- public:
-  Watch() : sentinel_before_(sentinel().seconds()), before_(ticks()) {}
-  Quiet quiet() const {
-    const Ticks after = ticks();
-    const double all = after.all - before_.all;
-    return {std::abs(sentinel().seconds() / sentinel_before_ - 1),
-            all > 0 ? (after.stolen - before_.stolen) / all : 0};
-  }
-
- private:
-  static Sentinel& sentinel() {
-    thread_local Sentinel one;
-    return one;
-  }
-  double sentinel_before_;
-  Ticks before_;
-};
 
 // The widest pair of order statistics that holds the median with at least 90 %: the whole range up
 // to seven values.

@@ -41,13 +41,6 @@ struct FamilyRow {
   double predicted = 0, measured = 0;  // seconds in all, of one run
 };
 
-// What the machine did beside us during a repeat.
-struct Quiet {
-  double sentinel = 0;  // |after / before - 1| of a fixed piece of work
-  double steal = 0;     // share of the time that the hypervisor gave to others
-  bool ok() const { return sentinel < 0.03 && steal < 0.01; }
-};
-
 struct VerifyReport {
   std::string machine, date, commit, wire;
   bool stream = false;  // requests arrived over time; else all at once

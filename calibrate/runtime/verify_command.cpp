@@ -23,7 +23,7 @@ struct CommandOptions {
   std::string wire, calibrate, json, page;
 };
 
-constexpr int kRounds = 3;
+constexpr int kRounds = 5;
 
 void write(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 

@@ -22,6 +22,7 @@ std::optional<Wire> read_wire(const Profile& profile) {
   wire.copy_bandwidth = copy.value;
   wire.bandwidth = profile.value_or("wire.bandwidth", 0);
   wire.bucket = profile.value_or("wire.bucket", 0);
+  wire.skew = profile.value_or("wire.skew", 0);
   wire.sd = profile.value_or("wire.sd_family", 0);
   wire.provenance = weakest(latency->provenance, copy.provenance);
   return wire;

@@ -18,6 +18,7 @@ struct Wire {
   double bandwidth = 0;       // bytes/s; 0: nothing but the processors limits it
   double bucket = 0;          // bytes
   double copy_bandwidth = 0;  // bytes/s that a rank sends while it receives as many
+  double skew = 0;            // of the time between collectives: what ranks wait for each other
   double sd = 0;              // of the logarithm
   Provenance provenance = Provenance::measured;
 

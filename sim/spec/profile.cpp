@@ -61,6 +61,8 @@ constexpr std::array kKeys{
     ProfileKey{"wire.bucket", Unit::bytes, "bytes that the wire lets through at once"},
     ProfileKey{"wire.copy_bandwidth", Unit::bandwidth,
                "bytes per second that a rank can send over it while it receives as many"},
+    ProfileKey{"wire.skew", Unit::number,
+               "share of the time between collectives that the ranks wait for each other"},
     ProfileKey{"wire.sd_family", Unit::number, "spread (log) of collectives over the wire"},
     ProfileKey{"host.step", Unit::time, "host time of one engine step"},
     ProfileKey{"host.sequence", Unit::time, "host time per running sequence and step"},

@@ -384,19 +384,30 @@ StepTime StepTimer::overlapped(const BatchShape& batch) {
   return total;
 }
 
+// Ranks that meet in every collective wait for the slowest; where a wire was measured, so was that.
+StepTime StepTimer::with_skew(StepTime time) const {
+  if (context_.wire && context_.wire->skew > 0 && placement_.gpus.size() > 1) {
+    const Time joint = time.share.by_family[static_cast<std::size_t>(OpFamily::collective)];
+    const double work = to_seconds(time.share.total - joint);
+    time.share.add(OpFamily::collective, context_.wire->provenance,
+                   time_from_seconds(context_.wire->skew * work));
+  }
+  return time;
+}
+
 StepTime StepTimer::time(const BatchShape& batch) {
   if (context_.overlap) {
     return overlapped(batch);
   }
   if (exact_) {
-    return simulate_all(batch);
+    return with_skew(simulate_all(batch));
   }
   StepTime total = remembered(by_tokens_, batch.tokens(), DependsOn::tokens);
   if (batch.rows > 0) {
     total.add(remembered(by_rows_, batch.rows, DependsOn::rows));
   }
   total.add(attention_time(batch));
-  return total;
+  return with_skew(total);
 }
 
 std::vector<StepTimer::Line> StepTimer::lines(const BatchShape& batch) {

@@ -133,6 +133,7 @@ class StepTimer {
   Time simulate_collective(const CollectiveOp& op) const;
   bool over_wire(const CollectiveOp& op) const;
   Time wire_time(const CollectiveOp& op) const;
+  StepTime with_skew(StepTime time) const;
   StepTime sum(const StepGraph& graph, DependsOn part);
   StepTime attention_time(const BatchShape& batch);
   const StepTime& remembered(std::vector<std::unique_ptr<StepTime>>& memory, std::int64_t index,
