@@ -274,7 +274,7 @@ VerifyReport verify(const Simulation& simulation, const VerifyOptions& options) 
       quiet.add(run.record, scenario);
     }
     const bool enough = report.quiet_repeats >= options.repeats &&
-                        (quiet.tight(options.tight) || report.quiet_repeats >= 2 * options.repeats);
+                        (quiet.tight(options.tight) || report.quiet_repeats >= options.repeats + 3);
     if (enough || calibrate::now_seconds() > end) {
       break;
     }
