@@ -361,7 +361,7 @@ void Executor::rotate(const Batch& batch) {
 
 void Executor::write_cache(const Batch& batch) {
   const ModelSpec& model = builder_.model();
-  const auto kv = static_cast<std::size_t>(model.kv_heads / ranks() * model.head_dim);
+  const auto kv = static_cast<std::size_t>(std::int64_t{model.kv_heads / ranks()} * model.head_dim);
   const std::int64_t q = queries_.width;
   const Bf16* row = wide_.data();
   for (const auto* sequences : {&batch.prefill, &batch.decode}) {

@@ -195,10 +195,9 @@ struct Measured {
 };
 
 double median_family(const std::vector<FamilySeconds>& runs, std::size_t family) {
-  std::vector<double> values;
-  for (const FamilySeconds& run : runs) {
-    values.push_back(run[family]);
-  }
+  std::vector<double> values(runs.size());
+  std::transform(runs.begin(), runs.end(), values.begin(),
+                 [family](const FamilySeconds& run) { return run[family]; });
   return kernels::median(values);
 }
 
