@@ -288,7 +288,7 @@ ModelSpec model_of(const char* name, int layers, std::int64_t hidden, int heads,
 
 std::vector<ModelSpec> calibration_models() {
   return {model_of("125M", 12, 768, 12, 12, 64, 2048, 32000),
-          model_of("1536 wide", 12, 1536, 32, 8, 64, 6144, 64000),
+          model_of("1792 wide", 12, 1792, 32, 8, 64, 6144, 64000),
           model_of("3072 wide", 3, 3072, 24, 8, 128, 8192, 128256),
           model_of("8B, two layers", 2, 4096, 32, 8, 128, 14336, 128256)};
 }

@@ -58,6 +58,18 @@ void calibrate_for(CommandOptions& options) {
   options.scenario.overrides.push_back("profile=" + options.calibrate);
 }
 
+// The wire as it was measured, for the reader who wonders about a collective.
+std::string describe_wire(const Profile& wire) {
+  std::string out =
+      fmt::format("the wire as measured: {:.1f} us a message, copies at {:.0f} MB/s",
+                  1e6 * wire.at("wire.latency").value, wire.at("wire.copy_bandwidth").value / 1e6);
+  if (const Parameter* bandwidth = wire.find("wire.bandwidth")) {
+    out += fmt::format(", {:.1f} MB/s beyond a bucket of {:.0f} KiB", bandwidth->value / 1e6,
+                       wire.at("wire.bucket").value / 1024);
+  }
+  return out;
+}
+
 int run_verify(CommandOptions options) {
   if (!options.wire.empty()) {
     options.verify.wire = parse_wire(options.wire);
@@ -76,6 +88,9 @@ int run_verify(CommandOptions options) {
   const auto [simulation, notes] = cli::load_simulation(options.scenario);
   VerifyReport report = verify(simulation, options.verify);
   report.notes.insert(report.notes.begin(), notes.begin(), notes.end());
+  for (const Profile& wire : options.scenario.measured) {
+    report.notes.push_back(describe_wire(wire));
+  }
   if (options.json != "-" && options.page != "-") {
     write(text(report));
   }

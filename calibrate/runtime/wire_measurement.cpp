@@ -93,11 +93,15 @@ WireFit fit_wire(const std::vector<WirePoint>& points, bool paced) {
     }
     return sum;
   };
+  // A paced wire's two largest messages differ by nothing but its rate: the search begins there.
   const WirePoint& last = points.back();
-  const double rate = last.bytes / last.seconds;
-  std::vector<double> start{points.front().seconds, paced ? 10 * rate : rate};
+  const WirePoint& middle = points[points.size() - 2];
+  const double rate = (last.bytes - middle.bytes) / std::max(last.seconds - middle.seconds, 1e-9);
+  const double latency = points.front().seconds;
+  std::vector<double> start{latency, paced ? 10 * rate : last.bytes / last.seconds};
   if (paced) {
-    start.insert(start.end(), {rate, 131072});
+    const double bucket = last.bytes - rate * (last.seconds - latency);
+    start.insert(start.end(), {rate, std::max(bucket, 4096.0)});
   }
   const std::vector<double> best = calibrate::minimise_log(cost, start, 2, 40);
   const Wire wire = wire_of(best);

@@ -85,10 +85,10 @@ TEST(Verify, ServesAStreamOnTheRealClock) {
 
 TEST(Verify, JoinsTwoRanksOverALoopbackWireThatItMeasures) {
   auto scenario = small_case({"parallel.tensor=2", "precision.all_reduce=int4"});
-  const Profile wire =
-      calibrate_wire(std::nullopt, {kBf16, parse_format("int4", FormatRole::wire)});
+  const Format int4 = parse_format("int4", FormatRole::wire);
+  const Profile wire = calibrate_wire(std::nullopt, {kBf16, int4});
   EXPECT_GT(wire.at("wire.latency").value, 0);
-  EXPECT_GT(wire.at("codec.int4.bandwidth").value, 0);
+  EXPECT_GT(wire.at("codec." + to_string(int4) + ".bandwidth").value, 0);
   EXPECT_EQ(wire.find("wire.bucket"), nullptr);
   scenario.measured.push_back(wire);
   const VerifyReport report = verified(scenario);
