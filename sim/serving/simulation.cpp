@@ -154,6 +154,7 @@ StepContext Simulation::step_context() const {
   context.collective = collective_costs(*cost_);
   context.overlap = scenario_.engine.overlap_collectives;
   read_engine_all_reduce(cost_->profile(), context);
+  context.memory = collectives_;
   return context;
 }
 
@@ -210,8 +211,8 @@ Result simulate(const Simulation& simulation, const RunOptions& options) {
       summarise(result.record, simulation.scenario().workload.warmup, simulation.scenario().slo);
   result.replications = options.replications;
   if (options.replications >= 2) {
-    result.intervals = make_intervals(simulation, result.point,
-                                      run_replications(simulation, options), result.level);
+    result.runs = run_replications(simulation, options);
+    result.intervals = make_intervals(simulation, result.point, result.runs, result.level);
   }
   return result;
 }

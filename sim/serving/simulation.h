@@ -46,6 +46,11 @@ class Simulation {
   const Workload& workload() const { return workload_; }
   const std::vector<ReplicaPlacement>& placements() const { return placements_; }
   bool replicas_share_links() const { return shares_links_; }
+  // From now on durations of collectives are remembered there, too. REQUIRES: what else shares the
+  // memory has the same topology and the same profile.
+  void share_collectives(std::shared_ptr<CollectiveMemory> memory) {
+    collectives_ = std::move(memory);
+  }
   StepContext step_context() const;
   SchedulerLimits scheduler_limits() const;
 
@@ -58,6 +63,7 @@ class Simulation {
   bool shares_links_;
   MemoryPlan memory_;
   Workload workload_;
+  std::shared_ptr<CollectiveMemory> collectives_ = std::make_shared<CollectiveMemory>();
 };
 
 // The engine's host times, where the profile has none of its own: the scenario's numbers override
@@ -68,6 +74,7 @@ struct Result {
   Summary point;                              // replication-free estimate
   RunRecord record;                           // of the point estimate
   std::map<std::string, Interval> intervals;  // by metric; empty without replications
+  std::vector<Summary> runs;                  // of the replications, in order
   int replications = 0;
   double level = 0.9;
 };

@@ -44,6 +44,18 @@ OpFamily family_of(const CollectiveOp& op) {
 
 }  // namespace
 
+Time CollectiveMemory::get(const Key& key, const std::function<Time()>& simulate) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto it = times_.find(key); it != times_.end()) {
+      return it->second;
+    }
+  }
+  const Time time = simulate();  // without the lock: two threads may both find the same
+  const std::lock_guard lock(mutex_);
+  return times_.emplace(key, time).first->second;
+}
+
 CollectiveCosts collective_costs(const CostModel& cost) {
   const CollectiveConstants constants = collective_constants(cost.profile());
   CollectiveCosts costs;
@@ -169,6 +181,16 @@ Time StepTimer::simulate_collective(const CollectiveOp& op) const {
   return fastest(request_of(op)).total;
 }
 
+Time StepTimer::recalled(const CollectiveOp& op) const {
+  if (context_.memory == nullptr) {
+    return simulate_collective(op);
+  }
+  return context_.memory->get(
+      {op.kind, op.values, to_string(op.wire), context_.builder->parallel().sequence,
+       placement_.gpus, placement_.next_gpus},
+      [&] { return simulate_collective(op); });
+}
+
 Provenance StepTimer::collective_provenance(const CollectiveOp& op) const {
   const Provenance provenance = measured_all_reduce(op) ? context_.engine_all_reduce_provenance
                                                         : context_.collective.provenance;
@@ -184,7 +206,7 @@ StepTime StepTimer::collective_time(const CollectiveOp& op) {
   } else {
     const auto [it, fresh] = collectives_.try_emplace(key_of(op), kTimeZero);
     if (fresh) {
-      it->second = simulate_collective(op);
+      it->second = recalled(op);
     }
     alone = it->second;
   }

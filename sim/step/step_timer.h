@@ -9,9 +9,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <string>
 #include <tuple>
 #include <vector>
 
@@ -59,6 +62,21 @@ struct PlannedCollective {
   Provenance provenance = Provenance::assumed;
 };
 
+// Durations of collectives alone on the network, before any draw: the same for all replications, and
+// for all simulations on one topology with one profile. Safe to share between threads; a duration
+// does not depend on who asked first.
+class CollectiveMemory {
+ public:
+  // Kind, values, wire, sequence parallelism, the ranks and those of the next stage.
+  using Key = std::tuple<CollectiveKind, std::int64_t, std::string, bool, std::vector<int>,
+                         std::vector<int>>;
+  Time get(const Key& key, const std::function<Time()>& simulate);
+
+ private:
+  std::mutex mutex_;
+  std::map<Key, Time> times_;
+};
+
 // What all stages and replications share; outlives the timers.
 struct StepContext {
   const GraphBuilder* builder = nullptr;
@@ -71,6 +89,7 @@ struct StepContext {
   // An engine's own all-reduce as measured, by ranks; empty: simulated.
   std::map<int, SampleGrid> engine_all_reduce;
   Provenance engine_all_reduce_provenance = Provenance::imported;
+  std::shared_ptr<CollectiveMemory> memory = nullptr;  // null: each timer has its own
 };
 
 // The constants of collectives, from the profile: fixed times, efficiency per link class, codec.
@@ -128,6 +147,7 @@ class StepTimer {
   CollectiveCosts drawn_costs() const;
   CollectiveTime fastest(CollectiveRequest request) const;
   Time simulate_collective(const CollectiveOp& op) const;
+  Time recalled(const CollectiveOp& op) const;
   StepTime sum(const StepGraph& graph, DependsOn part);
   StepTime attention_time(const BatchShape& batch);
   const StepTime& remembered(std::vector<std::unique_ptr<StepTime>>& memory, std::int64_t index,
