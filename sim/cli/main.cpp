@@ -15,6 +15,7 @@
 #include "calibrate/commands.h"
 #include "calibrate/detect/detect_command.h"
 #include "calibrate/import/import_command.h"
+#include "calibrate/quality/kernel_error_probe.h"
 #endif
 
 namespace {
@@ -38,6 +39,14 @@ std::string unknown_command(const CLI::App& app, const std::string& word) {
                       : fmt::format("unknown command \"{}\" (did you mean \"{}\"?)", word, near);
 }
 
+foretoken::MakeErrorProbe error_probe() {
+#if FORETOKEN_HAVE_CALIBRATE
+  return foretoken::quality::make_kernel_error_probe;
+#else
+  return {};
+#endif
+}
+
 int parse_and_run(int argc, char** argv) {
   CLI::App app{
       "foretoken predicts how fast a language model will serve: time to first token, time "
@@ -46,6 +55,7 @@ int parse_and_run(int argc, char** argv) {
   app.require_subcommand(1);
   foretoken::cli::Action action;
   foretoken::cli::add_simulate(app, action);
+  foretoken::cli::add_compare(app, action, error_probe());
   foretoken::cli::add_explain(app, action);
   foretoken::cli::add_collective(app, action);
   foretoken::cli::add_topology(app, action);

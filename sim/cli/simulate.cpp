@@ -5,23 +5,12 @@
 #include "reports/run_report.h"
 #include "sim/cli/commands.h"
 #include "sim/cli/load.h"
+#include "sim/cli/options.h"
 #include "sim/cli/progress.h"
 #include "sim/config/output.h"
 
 namespace foretoken::cli {
 namespace {
-
-void add_scenario_options(CLI::App& command, ScenarioOptions& options) {
-  command.add_option("scenario", options.file, "Scenario file (YAML)")->required();
-  command
-      .add_option(
-          "--set", options.overrides,
-          "Override one value, such as --set workload.arrivals.poisson=9/s; may be repeated")
-      ->take_all()
-      ->expected(1)
-      ->type_name("KEY=VALUE");
-  command.add_option("--seed", options.seed, "Seed of the workload, instead of the scenario's");
-}
 
 struct SimulateOptions {
   ScenarioOptions scenario;
@@ -85,18 +74,10 @@ void add_simulate(CLI::App& app, Action& action) {
   auto* command = app.add_subcommand("simulate", "Predict TTFT, time per token and throughput");
   const auto options = std::make_shared<SimulateOptions>();
   add_scenario_options(*command, options->scenario);
-  command->add_option("--json", options->json, "Write the result as JSON (- for standard output)")
-      ->type_name("FILE");
+  add_json_option(*command, options->json);
   command->add_option("--csv", options->csv, "Write one line per request (- for standard output)")
       ->type_name("FILE");
-  command
-      ->add_option("--replications", options->run.replications,
-                   "Runs with drawn costs, for the intervals; 0: point estimate only")
-      ->check(CLI::Range(0, 100000))
-      ->capture_default_str();
-  command->add_option("--threads", options->run.threads, "Threads; 0: all cores")
-      ->check(CLI::Range(0, 1024))
-      ->capture_default_str();
+  add_run_options(*command, options->run.replications, options->run.threads);
   command->add_flag("--exact", options->run.exact,
                     "Simulate every operator of every layer; remember nothing");
   command->callback([options, &action] { action = [options] { return run_simulate(*options); }; });

@@ -62,9 +62,9 @@ struct PlannedCollective {
   Provenance provenance = Provenance::assumed;
 };
 
-// Durations of collectives alone on the network, before any draw: the same for all replications, and
-// for all simulations on one topology with one profile. Safe to share between threads; a duration
-// does not depend on who asked first.
+// Durations of collectives alone on the network, before any draw: the same for all replications,
+// and for all simulations on one topology with one profile. Safe to share between threads; a
+// duration does not depend on who asked first.
 class CollectiveMemory {
  public:
   // Kind, values, wire, sequence parallelism, the ranks and those of the next stage.
@@ -131,6 +131,9 @@ class StepTimer {
     bool extrapolated;
   };
   std::vector<Line> lines(const BatchShape& batch);
+
+  // One collective of these ranks in detail, alone on the network and before any draw.
+  CollectiveTime alone(const CollectiveOp& op) const { return fastest(request_of(op)); }
 
  private:
   struct AttentionTemplate {
