@@ -1,7 +1,6 @@
 #include <cstdio>
 #include <memory>
 
-#include "reports/explain_report.h"
 #include "reports/run_report.h"
 #include "sim/cli/commands.h"
 #include "sim/cli/load.h"
@@ -44,30 +43,6 @@ int run_simulate(const SimulateOptions& options) {
   return 0;
 }
 
-struct ExplainOptions {
-  ScenarioOptions scenario;
-  std::string json;
-};
-
-int run_explain(const ExplainOptions& options) {
-  const auto [simulation, notes] = load_simulation(options.scenario);
-  RunOptions run;
-  run.replications = 0;
-  const reports::Explanation explanation = reports::explain(simulation, simulate(simulation, run));
-  if (options.json != "-") {
-    std::string text;
-    for (const std::string& note : notes) {
-      text += reports::wrap("warning: " + note, 9);
-    }
-    text += reports::text(simulation, explanation);
-    std::fwrite(text.data(), 1, text.size(), stdout);
-  }
-  if (!options.json.empty()) {
-    config::write_output(options.json, reports::json(simulation, explanation).dump(2) + "\n");
-  }
-  return 0;
-}
-
 }  // namespace
 
 void add_simulate(CLI::App& app, Action& action) {
@@ -81,16 +56,6 @@ void add_simulate(CLI::App& app, Action& action) {
   command->add_flag("--exact", options->run.exact,
                     "Simulate every operator of every layer; remember nothing");
   command->callback([options, &action] { action = [options] { return run_simulate(*options); }; });
-}
-
-void add_explain(CLI::App& app, Action& action) {
-  auto* command =
-      app.add_subcommand("explain", "Where the TTFT and the time per token go, term by term");
-  const auto options = std::make_shared<ExplainOptions>();
-  add_scenario_options(*command, options->scenario);
-  command->add_option("--json", options->json, "Write the terms as JSON (- for standard output)")
-      ->type_name("FILE");
-  command->callback([options, &action] { action = [options] { return run_explain(*options); }; });
 }
 
 }  // namespace foretoken::cli

@@ -213,6 +213,10 @@ Estimate CostModel::gemm(const GemmOp& op) const {
   return impl_->family(op).price(op);
 }
 
+const GemmRoofline& CostModel::gemm_roofline(const GemmOp& op) const {
+  return impl_->family(op).roofline();
+}
+
 Estimate CostModel::attention(const AttentionOp& op) const {
   if (const auto measured = impl_->attention.price(op)) {
     Estimate estimate = family_estimate(measured->seconds, impl_->sd_attention,

@@ -35,6 +35,8 @@ class CostModel {
   Estimate price(const Operator& op) const;
   // REQUIRES: m, n, k > 0.
   Estimate gemm(const GemmOp& op) const;
+  // The closed form behind it: peak and bandwidth that GEMMs of this format reach.
+  const GemmRoofline& gemm_roofline(const GemmOp& op) const;
   Estimate attention(const AttentionOp& op) const;
   Estimate elementwise(const ElementwiseOp& op) const;
   // Host time of one step (profile or preset; the caller has merged them into the profile).

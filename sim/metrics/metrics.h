@@ -24,6 +24,7 @@ namespace foretoken {
 
 struct RequestRecord {
   Time arrival = kTimeZero;
+  Time started = kTimeNever;  // its first step
   Time first_token = kTimeNever;
   Time finish = kTimeNever;
   std::int64_t input_tokens = 0;

@@ -130,6 +130,20 @@ struct CollectiveChoice {
 CollectiveChoice choose(const Topology& topology, const CollectiveCosts& costs,
                         const CollectiveRequest& request);
 
+// What holds a collective up.
+struct CollectiveAnatomy {
+  CollectiveTime time;
+  // Part of `time.wire`: what it takes longer because transfers share links on their way, the links
+  // of their own ends apart.
+  Time contention = kTimeZero;
+  // The link that is busy longest, and the share of the whole time that its bytes take; -1: none.
+  LinkId critical_link = -1;
+  double critical_share = 0;
+};
+// REQUIRES: algorithm, protocol and chunks of the request are stated.
+CollectiveAnatomy dissect(const Topology& topology, const CollectiveCosts& costs,
+                          const CollectiveRequest& request);
+
 // The schedule of a collective whose algorithm and chunks are stated, for runs that share the
 // network with others. Its cost t0 is not part of it. REQUIRES: more than one rank, values > 0.
 Schedule make_schedule(const Topology& topology, const CollectiveCosts& costs,

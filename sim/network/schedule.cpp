@@ -39,6 +39,32 @@ TaskId Schedule::add_work(int rank, Time duration, std::span<const TaskId> after
   return add({0, duration, -1, rank, 0, 0}, after);
 }
 
+std::vector<double> Schedule::bytes_on_links(int link_count) const {
+  std::vector<double> bytes(static_cast<std::size_t>(link_count), 0.0);
+  for (const Task& task : tasks_) {
+    if (task.path >= 0) {
+      const SchedulePath& way = path(task.path);
+      for (const LinkId link : way.links) {
+        bytes[static_cast<std::size_t>(link)] += way.stretch * static_cast<double>(task.bytes);
+      }
+    }
+  }
+  return bytes;
+}
+
+Schedule Schedule::without_shared_middle(std::span<const double> capacity) const {
+  Schedule apart = *this;
+  for (SchedulePath& path : apart.paths_) {
+    for (std::size_t i = 1; i + 1 < path.links.size(); ++i) {
+      path.cap = std::min(path.cap, capacity[static_cast<std::size_t>(path.links[i])]);
+    }
+    if (path.links.size() > 2) {
+      path.links = {path.links.front(), path.links.back()};
+    }
+  }
+  return apart;
+}
+
 ScheduleRun::ScheduleRun(EventQueue& queue, FlowNetwork& network, const Schedule& schedule,
                          EventHandler* finished, std::uint64_t payload)
     : queue_(&queue),

@@ -41,6 +41,11 @@ class Schedule {
 
   // Bytes that leave the rank, over all its transfers.
   std::int64_t bytes_sent(int rank) const { return sent_[rank]; }
+  // Bytes that each link carries in all, a protocol's flags included.
+  std::vector<double> bytes_on_links(int link_count) const;
+  // The same without sharing on the way: of each path only the first and the last link are left,
+  // those of its ends, and what lies between becomes a limit of each transfer's own.
+  Schedule without_shared_middle(std::span<const double> capacity) const;
 
  private:
   friend class ScheduleRun;

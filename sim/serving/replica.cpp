@@ -65,7 +65,16 @@ void Replica::try_start() {
   scheduler_->schedule(slot->plan);
   if (!slot->plan.empty()) {
     const auto index = static_cast<std::size_t>(slot - slots_.begin());
+    mark_started(slot->plan);
     shared_.network != nullptr ? start_shared(index) : start(index);
+  }
+}
+
+void Replica::mark_started(const StepPlan& plan) {
+  for (const StepPlan::Item& item : plan.prefill) {
+    const std::int32_t request = request_of_[static_cast<std::size_t>(item.request)];
+    RequestRecord& record = shared_.record.requests[static_cast<std::size_t>(request)];
+    record.started = std::min(record.started, shared_.events.now());
   }
 }
 

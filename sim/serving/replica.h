@@ -82,6 +82,7 @@ class Replica final : public EventHandler {
   void stage_left(std::size_t slot);
   void finish(std::size_t slot);
   bool overlaps(const StepPlan& plan) const;
+  void mark_started(const StepPlan& plan);
   void count_step(const StepPlan& plan);
   void count_time(const StepPlan& plan, const StepTime& time);
   void emit_token(RequestId id, Time now);

@@ -235,20 +235,35 @@ std::vector<double> StepTimer::link_capacity() const {
   return effective_capacity(*context_.topology, drawn_costs());
 }
 
-const PlannedCollective& StepTimer::schedule(const CollectiveOp& op) {
-  const CollectiveKey key = key_of(op);
-  if (const auto it = planned_.find(key); it != planned_.end()) {
-    return it->second;
-  }
+CollectiveRequest StepTimer::chosen_request(const CollectiveOp& op) const {
   CollectiveRequest request = request_of(op);
   const CollectiveTime best = fastest(request);
   request.algorithm = best.algorithm;
   request.protocol = best.protocol;
   request.chunks = best.chunks;
   request.wire = best.wire_format;
+  return request;
+}
+
+std::optional<CollectiveAnatomy> StepTimer::anatomy(const Operator& op) const {
+  const auto* collective = std::get_if<CollectiveOp>(&op.what);
+  if (collective == nullptr || collective->values == 0 ||
+      placement_.gpus.size() + placement_.next_gpus.size() < 2 ||
+      measured_all_reduce(*collective) != nullptr) {
+    return std::nullopt;
+  }
+  return dissect(*context_.topology, context_.collective, chosen_request(*collective));
+}
+
+const PlannedCollective& StepTimer::schedule(const CollectiveOp& op) {
+  const CollectiveKey key = key_of(op);
+  if (const auto it = planned_.find(key); it != planned_.end()) {
+    return it->second;
+  }
+  const CollectiveRequest request = chosen_request(op);
   const CollectiveCosts costs = drawn_costs();
   PlannedCollective planned{make_schedule(*context_.topology, costs, request),
-                            slower(fixed_time(costs, best.algorithm, best.protocol), costs),
+                            slower(fixed_time(costs, request.algorithm, request.protocol), costs),
                             collective_provenance(op)};
   return planned_.emplace(key, std::move(planned)).first->second;
 }
@@ -412,7 +427,7 @@ std::vector<StepTimer::Line> StepTimer::lines(const BatchShape& batch) {
         }
       }
       lines.push_back({segment.name, op.name, op.family, time.share.total, segment.repeat,
-                       provenance, time.extrapolated});
+                       provenance, time.extrapolated, op, anatomy(op)});
     }
   }
   return lines;

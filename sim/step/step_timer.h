@@ -129,6 +129,9 @@ class StepTimer {
     std::int64_t times;
     Provenance provenance;
     bool extrapolated;
+    Operator op;
+    // Of a collective that is simulated, with the request that it was.
+    std::optional<CollectiveAnatomy> anatomy = std::nullopt;
   };
   std::vector<Line> lines(const BatchShape& batch);
 
@@ -146,6 +149,8 @@ class StepTimer {
   StepTime collective_time(const CollectiveOp& op);
   Provenance collective_provenance(const CollectiveOp& op) const;
   CollectiveRequest request_of(const CollectiveOp& op) const;
+  CollectiveRequest chosen_request(const CollectiveOp& op) const;
+  std::optional<CollectiveAnatomy> anatomy(const Operator& op) const;
   Estimate collective_estimate() const;
   CollectiveCosts drawn_costs() const;
   CollectiveTime fastest(CollectiveRequest request) const;
