@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "sim/cli/commands.h"
+#include "sim/cli/completion.h"
+#include "sim/cli/help.h"
 #include "sim/core/error.h"
 #include "sim/core/quantity.h"
 #if FORETOKEN_HAVE_CALIBRATE
@@ -53,6 +55,7 @@ int parse_and_run(int argc, char** argv) {
       "per token and throughput, on any cluster, at any bit width."};
   app.set_version_flag("--version", "foretoken " FORETOKEN_VERSION);
   app.require_subcommand(1);
+  foretoken::cli::use_manual(app);
   foretoken::cli::Action action;
   foretoken::cli::add_simulate(app, action);
   foretoken::cli::add_compare(app, action, error_probe());
@@ -64,7 +67,10 @@ int parse_and_run(int argc, char** argv) {
   foretoken::calibrate::add_calibrate(app, action);
   foretoken::calibrate::add_detect(app, action);
   foretoken::importer::add_import(app, action);
-#else
+#endif
+  foretoken::cli::add_completion(app, action);
+  foretoken::cli::add_help(app, action);
+#if !FORETOKEN_HAVE_CALIBRATE
   app.footer(
       "Built without calibrate/: the commands `calibrate`, `import` and `topology detect` are "
       "absent.");
