@@ -20,8 +20,10 @@ struct ExplainOptions {
 };
 
 reports::Explanation explain_one(const Simulation& simulation) {
+  Progress requests("requests");
   RunOptions run;
   run.replications = 0;
+  run.requests = [&](std::int64_t done, std::int64_t total) { requests.update(done, total); };
   return reports::explain(simulation, simulate(simulation, run));
 }
 

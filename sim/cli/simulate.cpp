@@ -22,8 +22,9 @@ int run_simulate(const SimulateOptions& options) {
   RunOptions run = options.run;
   Result result;
   {
-    Progress progress("replications");
-    run.progress = [&](int done, int total) { progress.update(done, total); };
+    Progress requests("requests"), replications("replications");
+    run.requests = [&](std::int64_t done, std::int64_t total) { requests.update(done, total); };
+    run.progress = [&](int done, int total) { replications.update(done, total); };
     result = simulate(simulation, run);
   }
   auto warnings = reports::warnings(simulation, result);

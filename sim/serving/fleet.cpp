@@ -17,7 +17,8 @@ Fleet::Fleet(const Config& config, const Workload& workload, const CostModel& co
     : workload_(workload),
       router_(config.router),
       max_model_len_(config.max_model_len),
-      front_end_(draw.duration(cost.host_request())) {
+      front_end_(draw.duration(cost.host_request())),
+      progress_(config.progress) {
   for (const Request& request : workload.requests) {
     RequestRecord record;
     record.arrival = request.arrival;
@@ -126,6 +127,9 @@ std::int64_t Fleet::waiting() const {
 
 void Fleet::finished(std::int32_t) {
   ++finished_;
+  if (progress_ && finished_ % 16 == 0) {
+    progress_(finished_, static_cast<std::int64_t>(record_.requests.size()));
+  }
   send_next_of_closed_loop();
 }
 

@@ -1,6 +1,8 @@
 // All replicas of a deployment behind a router, fed with a workload.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -25,6 +27,8 @@ class Fleet final : public EventHandler, private CompletionListener {
     HostOverlap host_overlap = HostOverlap::none;
     // Bytes per second of each link, where replicas share some; empty: they do not.
     std::vector<double> shared_links = {};
+    // Told how many requests are finished, now and then; may be empty.
+    std::function<void(std::int64_t done, std::int64_t total)> progress = {};
   };
 
   Fleet(const Config& config, const Workload& workload, const CostModel& cost,
@@ -57,6 +61,7 @@ class Fleet final : public EventHandler, private CompletionListener {
   std::int32_t next_ = 0;             // next request to arrive
   std::size_t turn_ = 0;
   std::int64_t finished_ = 0;
+  std::function<void(std::int64_t, std::int64_t)> progress_;
 };
 
 }  // namespace foretoken

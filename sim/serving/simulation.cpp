@@ -174,7 +174,8 @@ SchedulerLimits Simulation::scheduler_limits() const {
   return limits;
 }
 
-RunRecord Simulation::run(const CostDraw& draw, bool exact, bool timeline) const {
+RunRecord Simulation::run(const CostDraw& draw, bool exact, bool timeline,
+                          const Progress& progress) const {
   const StepContext context = step_context();
   Fleet::Config config;
   config.limits = scheduler_limits();
@@ -183,6 +184,7 @@ RunRecord Simulation::run(const CostDraw& draw, bool exact, bool timeline) const
   config.max_model_len = scenario_.engine.max_model_len.value_or(scenario_.model.max_positions);
   config.warmup = scenario_.workload.warmup;
   config.timeline = timeline;
+  config.progress = progress;
   config.host_overlap = scenario_.engine.host_overlap;
   // Replicas whose links are alike share what their timers remember, unless links are common.
   std::map<std::vector<double>, std::vector<std::shared_ptr<StepTimer>>> alike;
@@ -206,7 +208,7 @@ RunRecord Simulation::run(const CostDraw& draw, bool exact, bool timeline) const
 
 Result simulate(const Simulation& simulation, const RunOptions& options) {
   Result result;
-  result.record = simulation.run(CostDraw(), options.exact);
+  result.record = simulation.run(CostDraw(), options.exact, false, options.requests);
   result.point =
       summarise(result.record, simulation.scenario().workload.warmup, simulation.scenario().slo);
   result.replications = options.replications;

@@ -35,7 +35,10 @@ class Simulation {
   // `timeline`: also record the KV use over time. Replicas that share links run event by event,
   // every collective as flows beside the others' and nothing of it remembered; `exact` then
   // changes nothing.
-  RunRecord run(const CostDraw& draw, bool exact, bool timeline = false) const;
+  // `progress` may be empty; it is told of finished requests, now and then.
+  using Progress = std::function<void(std::int64_t done, std::int64_t total)>;
+  RunRecord run(const CostDraw& draw, bool exact, bool timeline = false,
+                const Progress& progress = {}) const;
 
   const ScenarioSpec& scenario() const { return scenario_; }
   const Topology& topology() const { return topology_; }
@@ -84,7 +87,8 @@ struct RunOptions {
   bool exact = false;
   int threads = 0;  // 0: all cores
   std::function<void(int done, int total)>
-      progress;  // may be empty; called from one thread at a time
+      progress;                   // may be empty; called from one thread at a time
+  Simulation::Progress requests;  // of the point estimate, which comes first; may be empty
 };
 
 // The point estimate and `replications` runs with drawn costs on the same requests. The result does
