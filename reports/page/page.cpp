@@ -16,16 +16,17 @@ class Writer {
 
   void header(const Document& document);
   void contents(const std::vector<Section>& sections);
-  void section(const Section& section);
+  void main(const std::vector<Section>& sections);
 
   void operator()(const Text& text) { put("<p>{}</p>\n", escape(text.text)); }
   void operator()(const Table& table) { put_table(table, true); }
   void operator()(const Chart& chart);
   void operator()(const Drawing& drawing);
 
-  std::string take() { return std::move(out_); }
+  const std::string& text() const { return out_; }
 
  private:
+  void section(const Section& section);
   template <typename... Args>
   void put(fmt::format_string<Args...> format, Args&&... args) {
     fmt::format_to(std::back_inserter(out_), format, std::forward<Args>(args)...);
@@ -70,6 +71,14 @@ void Writer::contents(const std::vector<Section>& sections) {
     put("<li><a href=\"#section-{}\">{}</a></li>\n", i + 1, escape(sections[i].title));
   }
   put("</ul></nav>\n");
+}
+
+void Writer::main(const std::vector<Section>& sections) {
+  put("<main id=\"main\">\n");
+  for (const Section& part : sections) {
+    section(part);
+  }
+  put("</main>\n");
 }
 
 void Writer::section(const Section& section) {
@@ -191,12 +200,7 @@ std::string html(const Document& document, std::string_view chart_library) {
   Writer writer(charts);
   writer.header(document);
   writer.contents(document.sections);
-  std::string main = writer.take();
-  main += "<main id=\"main\">\n";
-  for (const Section& section : document.sections) {
-    writer.section(section);
-  }
-  main += writer.take() + "</main>\n";
+  writer.main(document.sections);
   std::string out = fmt::format(
       "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
@@ -204,7 +208,7 @@ std::string html(const Document& document, std::string_view chart_library) {
       "<meta name=\"color-scheme\" content=\"light dark\">\n"
       "<link rel=\"icon\" href=\"data:,\">\n<title>{}</title>\n<style>\n{}</style>\n</head>\n"
       "<body>\n<a class=\"skip\" href=\"#main\">Skip to the results</a>\n{}",
-      kPolicy, escape(document.title), kStyle, main);
+      kPolicy, escape(document.title), kStyle, writer.text());
   if (charts) {
     out += "<noscript><p>Charts need JavaScript; the tables hold their numbers.</p></noscript>\n";
     out += "<div id=\"live\" class=\"hidden\" aria-live=\"polite\"></div>\n<script>\n";

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "sim/core/units.h"
+#include "sim/metrics/timeline.h"
 #include "sim/model/operator.h"
 #include "sim/spec/provenance.h"
 #include "sim/spec/scenario.h"
@@ -50,8 +51,10 @@ struct RunRecord {
   std::vector<RequestRecord> requests;  // in order of arrival
   // Gaps between tokens, run-length coded: (gap, how many requests saw it). Warm-up left out.
   std::vector<std::pair<Time, std::int64_t>> gaps;
-  // KV blocks in use after each step of the first replica, where asked for.
-  std::vector<std::pair<Time, std::int64_t>> kv_timeline;
+  // Where asked for (Recording): every step in the order in which they ended, and a stretch in
+  // detail.
+  std::vector<StepSample> timeline;
+  RunTrace trace;
   Time end = kTimeZero;     // last token of all
   TimeShare prefill_steps;  // steps that held prompt tokens
   TimeShare decode_steps;   // the others

@@ -173,7 +173,7 @@ SchedulerLimits Simulation::scheduler_limits() const {
   return limits;
 }
 
-RunRecord Simulation::run(const CostDraw& draw, bool exact, bool timeline) const {
+RunRecord Simulation::run(const CostDraw& draw, bool exact, const Recording& recording) const {
   const StepContext context = step_context();
   Fleet::Config config;
   config.limits = scheduler_limits();
@@ -181,14 +181,16 @@ RunRecord Simulation::run(const CostDraw& draw, bool exact, bool timeline) const
       scenario_.engine.router == "round-robin" ? Router::round_robin : Router::least_loaded;
   config.max_model_len = scenario_.engine.max_model_len.value_or(scenario_.model.max_positions);
   config.warmup = scenario_.workload.warmup;
-  config.timeline = timeline;
+  config.recording = recording;
   config.host_overlap = scenario_.engine.host_overlap;
-  // Replicas whose links are alike share what their timers remember, unless links are common.
+  // Replicas whose links are alike share what their timers remember, unless links are common, or
+  // named in a trace.
+  const bool own_timers = shares_links_ || recording.trace.has_value();
   std::map<std::vector<double>, std::vector<std::shared_ptr<StepTimer>>> alike;
   std::deque<std::vector<std::shared_ptr<StepTimer>>> apart;
   for (const ReplicaPlacement& placement : placements_) {
     auto& stages =
-        shares_links_ ? apart.emplace_back() : alike[link_signature(placement, topology_)];
+        own_timers ? apart.emplace_back() : alike[link_signature(placement, topology_)];
     if (stages.empty()) {
       for (std::size_t i = 0; i < placement.stages.size(); ++i) {
         stages.push_back(std::make_shared<StepTimer>(context, placement.stages[i],
@@ -205,7 +207,7 @@ RunRecord Simulation::run(const CostDraw& draw, bool exact, bool timeline) const
 
 Result simulate(const Simulation& simulation, const RunOptions& options) {
   Result result;
-  result.record = simulation.run(CostDraw(), options.exact);
+  result.record = simulation.run(CostDraw(), options.exact, options.recording);
   result.point =
       summarise(result.record, simulation.scenario().workload.warmup, simulation.scenario().slo);
   result.replications = options.replications;

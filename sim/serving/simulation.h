@@ -32,10 +32,9 @@ class Simulation {
   Simulation(ScenarioSpec scenario, Topology topology, std::shared_ptr<const CostModel> cost,
              Workload workload);
 
-  // `timeline`: also record the KV use over time. Replicas that share links run event by event,
-  // every collective as flows beside the others' and nothing of it remembered; `exact` then
-  // changes nothing.
-  RunRecord run(const CostDraw& draw, bool exact, bool timeline = false) const;
+  // Recording changes no number. Replicas that share links run event by event, every collective as
+  // flows beside the others' and nothing of it remembered; `exact` then changes nothing.
+  RunRecord run(const CostDraw& draw, bool exact, const Recording& recording = {}) const;
 
   const ScenarioSpec& scenario() const { return scenario_; }
   const Topology& topology() const { return topology_; }
@@ -75,7 +74,8 @@ struct Result {
 struct RunOptions {
   int replications = 16;
   bool exact = false;
-  int threads = 0;  // 0: all cores
+  int threads = 0;         // 0: all cores
+  Recording recording = {};  // of the point estimate
   std::function<void(int done, int total)>
       progress;  // may be empty; called from one thread at a time
 };

@@ -218,6 +218,10 @@ const PlannedCollective& StepTimer::schedule(const CollectiveOp& op) {
   if (const auto it = planned_.find(key); it != planned_.end()) {
     return it->second;
   }
+  return planned_.emplace(key, plan(op)).first->second;
+}
+
+PlannedCollective StepTimer::plan(const CollectiveOp& op) const {
   CollectiveRequest request = request_of(op);
   const CollectiveTime best = fastest(request);
   request.algorithm = best.algorithm;
@@ -225,13 +229,26 @@ const PlannedCollective& StepTimer::schedule(const CollectiveOp& op) {
   request.chunks = best.chunks;
   request.wire = best.wire_format;
   const CollectiveCosts costs = drawn_costs();
-  PlannedCollective planned{make_schedule(*context_.topology, costs, request),
-                            slower(fixed_time(costs, best.algorithm, best.protocol), costs),
-                            collective_provenance(op)};
-  return planned_.emplace(key, std::move(planned)).first->second;
+  return {make_schedule(*context_.topology, costs, request),
+          slower(fixed_time(costs, best.algorithm, best.protocol), costs),
+          collective_provenance(op)};
 }
 
-StepProgram StepTimer::program(const BatchShape& batch) {
+std::vector<std::pair<CollectiveOp, std::int64_t>> StepTimer::collectives(
+    const BatchShape& batch) const {
+  std::vector<std::pair<CollectiveOp, std::int64_t>> list;
+  for (const Segment& segment : context_.builder->build(batch, stage_).segments) {
+    for (const Operator& op : segment.operators) {
+      const auto* collective = std::get_if<CollectiveOp>(&op.what);
+      if (collective != nullptr && collective->values > 0) {
+        list.emplace_back(*collective, segment.repeat);
+      }
+    }
+  }
+  return list;
+}
+
+StepProgram StepTimer::program(const BatchShape& batch, bool with_work) {
   StepProgram program;
   for (const Segment& segment : context_.builder->build(batch, stage_).segments) {
     StepProgram::Run run;
@@ -241,7 +258,11 @@ StepProgram StepTimer::program(const BatchShape& batch) {
       const auto* collective = std::get_if<CollectiveOp>(&op.what);
       if (collective == nullptr || collective->values == 0 ||
           measured_all_reduce(*collective) != nullptr) {
-        part.before.add(operator_time(op));
+        const StepTime time = operator_time(op);
+        part.before.add(time);
+        if (with_work) {
+          part.work.push_back({op.name, op.family, time.share.total});
+        }
         continue;
       }
       part.collective = *collective;
