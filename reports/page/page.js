@@ -23,17 +23,19 @@
     const set = {label: series.name, series, borderWidth: 2, borderColor: ink, backgroundColor: ink};
     if (spec.kind === 'waterfall') {
       set.data = waterfall(series.y);
+      set.maxBarThickness = 40;
       set.borderColor = set.backgroundColor =
           item => seriesColor(item.dataIndex === series.y.length ? 1 : 0);
     } else if (isCategorical(spec)) {
       set.data = series.y;
+      set.maxBarThickness = 40;
     } else {
       set.data = series.x.map((x, i) => ({x, y: series.y[i]}));
       const line = spec.kind === 'line' || series.joined;
       set.showLine = line;
       set.borderDash = kDashes[index % kDashes.length];
       set.pointStyle = kShapes[index % kShapes.length];
-      set.pointRadius = spec.kind === 'line' ? (set.data.length > 60 ? 0 : 3) : 5;
+      set.pointRadius = set.data.length > 60 ? 0 : line ? 3 : 5;
       set.pointHitRadius = 8;
     }
     return set;
@@ -165,6 +167,7 @@
       }
     } else {
       scale.stacked = spec.kind === 'stacked';
+      scale.bounds = spec.kind === 'line' ? 'data' : 'ticks';
     }
     return scale;
   }

@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "reports/explain_report.h"
+#include "reports/run_page.h"
 #include "reports/run_report.h"
 #include "sim/cli/commands.h"
 #include "sim/cli/load.h"
@@ -26,12 +27,26 @@ void add_scenario_options(CLI::App& command, ScenarioOptions& options) {
 struct SimulateOptions {
   ScenarioOptions scenario;
   RunOptions run;
-  std::string json, csv;
+  std::string json, csv, html;
 };
+
+void write_page(const std::string& path, const page::Document& document) {
+  config::write_output(path, page::html(document));
+  if (const std::string missing = page::missing_library(); !missing.empty()) {
+    fmt::print(stderr, "note: {}: {}\n", path, missing);
+  }
+}
+
+void add_html_option(CLI::App& command, std::string& html) {
+  command
+      .add_option("--html", html, "Write the result as a page of charts (- for standard output)")
+      ->type_name("FILE");
+}
 
 int run_simulate(const SimulateOptions& options) {
   const auto [simulation, notes] = load_simulation(options.scenario);
   RunOptions run = options.run;
+  run.recording.timeline = !options.html.empty();
   Result result;
   {
     Progress progress("replications");
@@ -41,7 +56,7 @@ int run_simulate(const SimulateOptions& options) {
   auto warnings = reports::warnings(simulation, result);
   warnings.insert(warnings.begin(), notes.begin(), notes.end());
   // A document on standard output stands there alone, so that it can be piped.
-  const bool quiet = options.json == "-" || options.csv == "-";
+  const bool quiet = options.json == "-" || options.csv == "-" || options.html == "-";
   if (!quiet) {
     const std::string text = reports::text(simulation, result, warnings);
     std::fwrite(text.data(), 1, text.size(), stdout);
@@ -52,12 +67,18 @@ int run_simulate(const SimulateOptions& options) {
   if (!options.csv.empty()) {
     config::write_output(options.csv, reports::csv(result.record));
   }
+  if (!options.html.empty()) {
+    Progress progress("loads");
+    const auto update = [&](int done, int total) { progress.update(done, total); };
+    const LoadSweep sweep = sweep_load(simulation, run.threads, update);
+    write_page(options.html, reports::run_page(simulation, result, warnings, sweep));
+  }
   return 0;
 }
 
 struct ExplainOptions {
   ScenarioOptions scenario;
-  std::string json;
+  std::string json, html;
 };
 
 int run_explain(const ExplainOptions& options) {
@@ -65,7 +86,7 @@ int run_explain(const ExplainOptions& options) {
   RunOptions run;
   run.replications = 0;
   const reports::Explanation explanation = reports::explain(simulation, simulate(simulation, run));
-  if (options.json != "-") {
+  if (options.json != "-" && options.html != "-") {
     std::string text;
     for (const std::string& note : notes) {
       text += reports::wrap("warning: " + note, 9);
@@ -75,6 +96,9 @@ int run_explain(const ExplainOptions& options) {
   }
   if (!options.json.empty()) {
     config::write_output(options.json, reports::json(simulation, explanation).dump(2) + "\n");
+  }
+  if (!options.html.empty()) {
+    write_page(options.html, reports::explain_page(simulation, explanation, notes));
   }
   return 0;
 }
@@ -89,6 +113,7 @@ void add_simulate(CLI::App& app, Action& action) {
       ->type_name("FILE");
   command->add_option("--csv", options->csv, "Write one line per request (- for standard output)")
       ->type_name("FILE");
+  add_html_option(*command, options->html);
   command
       ->add_option("--replications", options->run.replications,
                    "Runs with drawn costs, for the intervals; 0: point estimate only")
@@ -109,6 +134,7 @@ void add_explain(CLI::App& app, Action& action) {
   add_scenario_options(*command, options->scenario);
   command->add_option("--json", options->json, "Write the terms as JSON (- for standard output)")
       ->type_name("FILE");
+  add_html_option(*command, options->html);
   command->callback([options, &action] { action = [options] { return run_explain(*options); }; });
 }
 

@@ -108,6 +108,12 @@ Distribution distribution(std::vector<double> values);
 // The same over (value, count) pairs.
 Distribution weighted_distribution(std::vector<std::pair<Time, std::int64_t>> values);
 
+// Milliseconds of every request that counts for the percentiles.
+struct Latencies {
+  std::vector<double> ttft, tpot, e2el;
+};
+Latencies latencies(const RunRecord& run, double warmup);
+
 Summary summarise(const RunRecord& run, double warmup, const std::optional<SloSpec>& slo);
 
 struct Interval {

@@ -1,5 +1,5 @@
-// What a run leaves behind for drawing, where it is asked for: samples over time, and every operator
-// and transfer of a stretch.
+// What a run leaves behind for drawing, where it is asked for: samples over time, and every
+// operator and transfer of a stretch.
 #pragma once
 
 #include <cstdint>

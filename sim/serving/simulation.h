@@ -40,6 +40,7 @@ class Simulation {
   const Topology& topology() const { return topology_; }
   const Profile& profile() const { return cost_->profile(); }
   const CostModel& cost() const { return *cost_; }
+  std::shared_ptr<const CostModel> shared_cost() const { return cost_; }
   const GraphBuilder& builder() const { return builder_; }
   const MemoryPlan& memory() const { return memory_; }
   const Workload& workload() const { return workload_; }
@@ -74,7 +75,7 @@ struct Result {
 struct RunOptions {
   int replications = 16;
   bool exact = false;
-  int threads = 0;         // 0: all cores
+  int threads = 0;           // 0: all cores
   Recording recording = {};  // of the point estimate
   std::function<void(int done, int total)>
       progress;  // may be empty; called from one thread at a time
