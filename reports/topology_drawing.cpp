@@ -35,7 +35,9 @@ int row_of(VertexKind kind) {
   return -1;
 }
 
-constexpr double kBoxWidth = 74, kBoxHeight = 26, kGap = 12, kMargin = 10, kRowStep = 84;
+constexpr double kBoxWidth = 84, kBoxHeight = 26, kGap = 12, kMargin = 10, kRowStep = 84;
+// A switch's links to its GPUs pass between the NICs.
+constexpr double kNicShift = (kBoxWidth + kGap) / 2;
 constexpr std::array kHeat{0.0, 0.05, 0.2, 0.5};  // utilisation above which a class begins
 constexpr std::array<std::string_view, 5> kHeatNames{"idle", "up to 5 %", "5 to 20 %", "20 to 50 %",
                                                      "above 50 %"};
@@ -131,15 +133,18 @@ class Drawer {
     for (const auto& row : rows) {
       widest = std::max(widest, row.size());
     }
-    width_ = 2 * kMargin + static_cast<double>(widest) * (kBoxWidth + kGap);
+    const double columns = static_cast<double>(widest) * (kBoxWidth + kGap);
+    width_ = 2 * kMargin + columns + kNicShift;
     double y = kMargin + kBoxHeight / 2;
     for (const auto& row : rows) {
       if (row.empty()) {
         continue;
       }
-      const double step = (width_ - 2 * kMargin) / static_cast<double>(row.size());
+      const double step = columns / static_cast<double>(row.size());
+      const bool nics = topology_.vertex(row.front()).kind == VertexKind::nic;
       for (std::size_t i = 0; i < row.size(); ++i) {
-        places_[row[i]] = {kMargin + (static_cast<double>(i) + 0.5) * step, y};
+        places_[row[i]] = {kMargin + (static_cast<double>(i) + 0.5) * step + (nics ? kNicShift : 0),
+                           y};
       }
       y += kRowStep;
     }

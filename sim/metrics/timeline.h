@@ -48,7 +48,6 @@ struct OperatorSpan {
 
 // From the first byte on the links to the last.
 struct TransferSpan {
-  std::int32_t from_rank = 0;  // of the stage; -1: traffic of no rank
   std::vector<std::int32_t> links;
   Time begin = kTimeZero;
   Time end = kTimeZero;
@@ -70,10 +69,11 @@ struct StageTrace {
   std::vector<OperatorSpan> operators;
   std::vector<CollectiveSpan> collectives;
 
-  std::size_t events() const {
-    std::size_t sum = operators.size();
+  // What a trace shows of it, each rank in a row of its own and each transfer with two ends.
+  std::size_t events(std::size_t ranks) const {
+    std::size_t sum = ranks * (operators.size() + collectives.size());
     for (const CollectiveSpan& collective : collectives) {
-      sum += 1 + 2 * collective.transfers.size();
+      sum += 2 * collective.transfers.size();
     }
     return sum;
   }

@@ -157,8 +157,7 @@ void ScheduleRun::send(TaskId id) {
 void ScheduleRun::leave_line(TaskId id) {
   const Schedule::Task& task = schedule_->tasks_[id];
   if (observer_ != nullptr) {
-    observer_->transferred(task.rank, schedule_->path(task.path), task.bytes, sent_at_[id],
-                           queue_->now());
+    observer_->transferred(schedule_->path(task.path), task.bytes, sent_at_[id], queue_->now());
   }
   Line& line = lines_[task.path];
   line.first = states_[id].next_in_line;

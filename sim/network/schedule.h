@@ -24,8 +24,7 @@ struct SchedulePath {
 // Told of every transfer when its last byte has left the links; it began at `begin`.
 class TransferObserver {
  public:
-  virtual void transferred(int from_rank, const SchedulePath& path, std::int64_t bytes, Time begin,
-                           Time end) = 0;
+  virtual void transferred(const SchedulePath& path, std::int64_t bytes, Time begin, Time end) = 0;
 
  protected:
   ~TransferObserver() = default;

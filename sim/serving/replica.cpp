@@ -229,7 +229,7 @@ bool Replica::wants_trace() const {
 }
 
 void Replica::add_trace(StageTrace trace) {
-  shared_.record.trace.events += trace.events();
+  shared_.record.trace.events += trace.events(static_cast<std::size_t>(stages_.front()->ranks()));
   shared_.record.trace.stages.push_back(std::move(trace));
 }
 

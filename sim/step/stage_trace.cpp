@@ -45,10 +45,9 @@ void StageTracer::communicated(const CollectiveOp& op, Time begin, Time end) {
        std::exchange(transfers_, {})});
 }
 
-void StageTracer::transferred(int from_rank, const SchedulePath& path, std::int64_t bytes,
-                              Time begin, Time end) {
-  transfers_.push_back({from_rank, path.links, begin + offset_, end + offset_,
-                        path.stretch * static_cast<double>(bytes)});
+void StageTracer::transferred(const SchedulePath& path, std::int64_t bytes, Time begin, Time end) {
+  transfers_.push_back(
+      {path.links, begin + offset_, end + offset_, path.stretch * static_cast<double>(bytes)});
 }
 
 StageTrace trace_alone(StepTimer& timer, const BatchShape& batch, int replica, int stage,

@@ -15,8 +15,7 @@ class StageTracer final : public StageObserver {
 
   void worked(const StepProgram::Part& part, Time begin, Time end) override;
   void communicated(const CollectiveOp& op, Time begin, Time end) override;
-  void transferred(int from_rank, const SchedulePath& path, std::int64_t bytes, Time begin,
-                   Time end) override;
+  void transferred(const SchedulePath& path, std::int64_t bytes, Time begin, Time end) override;
 
  private:
   StageTrace trace_;
