@@ -41,7 +41,7 @@ std::optional<Interval> interval_of(const SweepRow& row, const Measure& measure)
   return measure.interval != nullptr ? measure.interval(row) : std::nullopt;
 }
 
-std::string number(const Measure& measure, double value) {
+std::string value_text(const Measure& measure, double value) {
   if (std::isinf(value)) {
     return "exact";
   }
@@ -49,19 +49,6 @@ std::string number(const Measure& measure, double value) {
     return fmt::format("{:.1f}", value);
   }
   return measure.name == "largest_batch" ? fmt::format("{:.0f}", value) : cell(value);
-}
-
-// "567.9= 334.5..969.7"
-std::string text_cell(const SweepRow& row, const Measure& measure, Standing standing) {
-  if (standing == Standing::none) {
-    return "- ";
-  }
-  std::string text = number(measure, *measure.value(row)) + std::string(mark(standing));
-  if (const auto interval = interval_of(row, measure)) {
-    const std::string low = number(measure, interval->low), high = number(measure, interval->high);
-    text += low == high ? "" : fmt::format(" {}..{}", low, high);
-  }
-  return text;
 }
 
 // The last part of the key says enough, unless another key ends alike.
@@ -122,7 +109,7 @@ std::vector<Column> measure_columns(const Comparison& comparison) {
     std::size_t before = 0;
     std::vector<std::string> cells;
     for (std::size_t i = 0; i < standing.size(); ++i) {
-      cells.push_back(text_cell(comparison.rows[i], measure, standing[i]));
+      cells.push_back(marked_value(comparison.rows[i], measure, standing[i]));
       before = std::max(before, std::min(cells.back().find(' '), cells.back().size()));
     }
     Column column{std::string(measure.title), {}, measure.title.size()};
@@ -171,14 +158,6 @@ std::string tables(const Comparison& comparison) {
   return out;
 }
 
-std::string row_name(const Comparison& comparison, const SweepRow& row) {
-  std::string name;
-  for (std::size_t i = 0; i < comparison.keys.size(); ++i) {
-    name += fmt::format("{}{}={}", i > 0 ? " " : "", comparison.keys[i].key, row.values[i]);
-  }
-  return name;
-}
-
 std::string reasons(const Comparison& comparison) {
   std::string out;
   for (const SweepRow& row : comparison.rows) {
@@ -196,13 +175,13 @@ bool any(const Comparison& comparison, bool (*test)(const SweepRow&)) {
 std::string legend(const Comparison& comparison) {
   std::string out;
   if (comparison.rows.size() > 1) {
-    out +=
-        comparison.replications >= 2
-            ? wrap(
-                  "* best. = tie: the 90 % interval overlaps the best's. ~ overlaps too, but with "
-                  "the same draws of costs the best is better (90 %).",
-                  2)
-            : wrap("* best, = equal to it. Intervals need --replications 2 or more.", 2);
+    out += wrap(
+        "* best. = tie: the 90 % interval overlaps the best's, or the values are equal. ~ overlaps "
+        "too, but with the same draws of costs the best is better (90 %)." +
+            std::string(comparison.replications >= 2
+                            ? ""
+                            : " Speeds have no intervals: that takes --replications 2 or more."),
+        2);
   }
   if (any(comparison, [](const SweepRow& r) { return r.point.overload.has_value(); })) {
     out += wrap(
@@ -248,11 +227,7 @@ std::string published_text(const Comparison& comparison) {
   }
   std::string out;
   for (const std::size_t i : used) {
-    const PublishedAccuracy& row = comparison.accuracy[i];
-    out += wrap(
-        fmt::format("- {}, {}: {:.1f} % of {} left. {}. Source: {}", row.model, formats_text(row),
-                    100 * row.recovery, row.benchmark, row.method, row.source),
-        2);
+    out += wrap("- " + published_line(comparison.accuracy[i]), 2);
   }
   return out.empty() ? ""
                      : "\nPublished accuracy of this family at these widths (other methods and "
@@ -362,6 +337,50 @@ std::vector<std::vector<Standing>> all_standings(const Comparison& comparison) {
 
 }  // namespace
 
+std::string marked_value(const SweepRow& row, const Measure& measure, Standing standing) {
+  if (standing == Standing::none) {
+    return "- ";
+  }
+  std::string text = value_text(measure, *measure.value(row)) + std::string(mark(standing));
+  if (const auto interval = interval_of(row, measure)) {
+    const std::string low = value_text(measure, interval->low),
+                      high = value_text(measure, interval->high);
+    text += low == high ? "" : fmt::format(" {}..{}", low, high);
+  }
+  return text;
+}
+
+std::string row_name(const Comparison& comparison, const SweepRow& row) {
+  std::string name;
+  for (std::size_t i = 0; i < comparison.keys.size(); ++i) {
+    name += fmt::format("{}{}={}", i > 0 ? " " : "", comparison.keys[i].key, row.values[i]);
+  }
+  return name;
+}
+
+std::vector<std::string> warnings(const Comparison& comparison) {
+  std::vector<std::string> lines = comparison.notes;
+  double assumed = 0;
+  for (const SweepRow& row : comparison.rows) {
+    assumed = std::max(assumed, row.provenance[static_cast<std::size_t>(Provenance::assumed)]);
+  }
+  if (assumed > 0) {
+    lines.push_back(
+        fmt::format("up to {:.1f} % of a row's step time rests on assumed numbers, not on "
+                    "measurements; `foretoken explain` shows which",
+                    100 * assumed));
+  }
+  if (any(comparison, [](const SweepRow& r) { return r.extrapolated; })) {
+    lines.emplace_back("some operators lie outside the range the profile was calibrated on");
+  }
+  return lines;
+}
+
+std::string published_line(const PublishedAccuracy& row) {
+  return fmt::format("{}, {}: {:.1f} % of {} left. {}. Source: {}", row.model, formats_text(row),
+                     100 * row.recovery, row.benchmark, row.method, row.source);
+}
+
 std::vector<std::size_t> published_for(const Comparison& comparison, const SweepRow& row) {
   const auto alike = [](const std::optional<Format>& published, const Format& format) {
     return !published || (published->kind == format.kind && published->bits == format.bits);
@@ -395,22 +414,8 @@ std::string text(const Comparison& comparison) {
                            ? fmt::format(", {} replications each", comparison.replications)
                            : ""),
            2);
-  for (const std::string& note : comparison.notes) {
-    out += wrap("warning: " + note, 9);
-  }
-  double assumed = 0;
-  for (const SweepRow& row : comparison.rows) {
-    assumed = std::max(assumed, row.provenance[static_cast<std::size_t>(Provenance::assumed)]);
-  }
-  if (assumed > 0) {
-    out +=
-        wrap(fmt::format("warning: up to {:.1f} % of a row's step time rests on assumed numbers, "
-                         "not on measurements; `foretoken explain` shows which",
-                         100 * assumed),
-             9);
-  }
-  if (any(comparison, [](const SweepRow& r) { return r.extrapolated; })) {
-    out += wrap("warning: some operators lie outside the range the profile was calibrated on", 9);
+  for (const std::string& warning : warnings(comparison)) {
+    out += wrap("warning: " + warning, 9);
   }
   out += "\n" + tables(comparison);
   const std::string failed = reasons(comparison);
@@ -428,7 +433,7 @@ nlohmann::ordered_json json(const Comparison& comparison) {
                       {"model", scenario.model.name}};
   json["seed"] = scenario.seed;
   json["replications"] = comparison.replications;
-  json["warnings"] = comparison.notes;
+  json["warnings"] = warnings(comparison);
   auto& keys = json["keys"] = nlohmann::ordered_json::array();
   for (const VaryKey& key : comparison.keys) {
     keys.push_back({{"key", key.key}, {"values", key.values}});

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "reports/page/page.h"
 #include "sim/plan/sweep.h"
 #include "sim/spec/accuracy.h"
 
@@ -29,5 +30,12 @@ std::string text(const Comparison& comparison);
 nlohmann::ordered_json json(const Comparison& comparison);
 // A line per row: keys, then value, low, high and standing of each measure, then the reason.
 std::string csv(const Comparison& comparison);
+page::Document page_of(const Comparison& comparison);
+
+// Parts of the text that the page shows, too. "567.9= 334.5..969.7":
+std::string marked_value(const SweepRow& row, const Measure& measure, Standing standing);
+std::string row_name(const Comparison& comparison, const SweepRow& row);  // "key=value key=value"
+std::vector<std::string> warnings(const Comparison& comparison);
+std::string published_line(const PublishedAccuracy& row);
 
 }  // namespace foretoken::reports

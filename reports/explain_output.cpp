@@ -170,14 +170,51 @@ nlohmann::ordered_json body_json(const Simulation& simulation, const Explanation
 
 nlohmann::ordered_json head_json() { return {{"schema", 1}, {"version", FORETOKEN_VERSION}}; }
 
-// A part of either scenario, in the order of both.
-struct Pair {
-  std::string name;
-  Time a = kTimeZero, b = kTimeZero;
-};
+std::string difference_table(const std::string& title, const std::vector<Part>& a,
+                             const std::vector<Part>& b, double a_ms, double b_ms) {
+  std::string out =
+      fmt::format("{:<36}{:>12}{:>12}{:>12}{:>9}\n", title, "A ms", "B ms", "B - A", "share");
+  const double whole = b_ms - a_ms;
+  const auto line = [&](const std::string& name, double first, double second) {
+    const double difference = second - first;
+    out += fmt::format("  {:<34}{:>12}{:>12}{:>12}", name, cell(first), cell(second),
+                       fmt::format("{}{}", difference > 0 ? "+" : "", cell(difference)));
+    out +=
+        whole != 0 && difference != 0 ? fmt::format("{:>8.1f}%\n", 100 * difference / whole) : "\n";
+  };
+  for (const PartPair& pair : pair_up(a, b)) {
+    line(pair.name, to_millis(pair.a), to_millis(pair.b));
+  }
+  line("in all", a_ms, b_ms);
+  return out;
+}
 
-std::vector<Pair> pair_up(const std::vector<Part>& a, const std::vector<Part>& b) {
-  std::vector<Pair> pairs;
+nlohmann::ordered_json pairs_json(const std::vector<Part>& a, const std::vector<Part>& b) {
+  auto list = nlohmann::ordered_json::array();
+  for (const PartPair& pair : pair_up(a, b)) {
+    list.push_back({{"name", pair.name},
+                    {"a_ms", to_millis(pair.a)},
+                    {"b_ms", to_millis(pair.b)},
+                    {"difference_ms", to_millis(pair.b - pair.a)}});
+  }
+  return list;
+}
+
+std::string who(const char* letter, const Simulation& simulation) {
+  const ScenarioSpec& s = simulation.scenario();
+  return wrap(fmt::format("{}: {}: {} on {} (tensor {} x pipeline {} x data {}), weights {}, "
+                          "all-reduce {}, profile {}",
+                          letter, s.file, s.model.name, simulation.topology().spec().name,
+                          s.parallel.tensor, s.parallel.pipeline, s.parallel.data,
+                          to_string(s.precision.weights_default), to_string(s.precision.all_reduce),
+                          simulation.profile().name),
+              3);
+}
+
+}  // namespace
+
+std::vector<PartPair> pair_up(const std::vector<Part>& a, const std::vector<Part>& b) {
+  std::vector<PartPair> pairs;
   std::size_t next = 0;
   const auto has = [](const std::vector<Part>& parts, const std::string& name) {
     return std::find_if(parts.begin(), parts.end(),
@@ -200,49 +237,6 @@ std::vector<Pair> pair_up(const std::vector<Part>& a, const std::vector<Part>& b
   }
   return pairs;
 }
-
-std::string difference_table(const std::string& title, const std::vector<Part>& a,
-                             const std::vector<Part>& b, double a_ms, double b_ms) {
-  std::string out =
-      fmt::format("{:<36}{:>12}{:>12}{:>12}{:>9}\n", title, "A ms", "B ms", "B - A", "share");
-  const double whole = b_ms - a_ms;
-  const auto line = [&](const std::string& name, double first, double second) {
-    const double difference = second - first;
-    out += fmt::format("  {:<34}{:>12}{:>12}{:>12}", name, cell(first), cell(second),
-                       fmt::format("{}{}", difference > 0 ? "+" : "", cell(difference)));
-    out +=
-        whole != 0 && difference != 0 ? fmt::format("{:>8.1f}%\n", 100 * difference / whole) : "\n";
-  };
-  for (const Pair& pair : pair_up(a, b)) {
-    line(pair.name, to_millis(pair.a), to_millis(pair.b));
-  }
-  line("in all", a_ms, b_ms);
-  return out;
-}
-
-nlohmann::ordered_json pairs_json(const std::vector<Part>& a, const std::vector<Part>& b) {
-  auto list = nlohmann::ordered_json::array();
-  for (const Pair& pair : pair_up(a, b)) {
-    list.push_back({{"name", pair.name},
-                    {"a_ms", to_millis(pair.a)},
-                    {"b_ms", to_millis(pair.b)},
-                    {"difference_ms", to_millis(pair.b - pair.a)}});
-  }
-  return list;
-}
-
-std::string who(const char* letter, const Simulation& simulation) {
-  const ScenarioSpec& s = simulation.scenario();
-  return wrap(fmt::format("{}: {}: {} on {} (tensor {} x pipeline {} x data {}), weights {}, "
-                          "all-reduce {}, profile {}",
-                          letter, s.file, s.model.name, simulation.topology().spec().name,
-                          s.parallel.tensor, s.parallel.pipeline, s.parallel.data,
-                          to_string(s.precision.weights_default), to_string(s.precision.all_reduce),
-                          simulation.profile().name),
-              3);
-}
-
-}  // namespace
 
 std::string text(const Simulation& simulation, const Explanation& e) {
   std::string out = fmt::format("{} on {}, profile {}\n", simulation.scenario().model.name,

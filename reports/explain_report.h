@@ -79,6 +79,12 @@ struct Explained {
   const Simulation& simulation;
   const Explanation& explanation;
 };
+// A part of either, in the order of both.
+struct PartPair {
+  std::string name;
+  Time a = kTimeZero, b = kTimeZero;
+};
+std::vector<PartPair> pair_up(const std::vector<Part>& a, const std::vector<Part>& b);
 std::string difference_text(const Explained& a, const Explained& b);
 nlohmann::ordered_json difference_json(const Explained& a, const Explained& b);
 

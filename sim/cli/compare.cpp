@@ -23,7 +23,7 @@ struct CompareOptions {
   ErrorProbeOptions probe;
   SweepOptions sweep;
   bool no_error = false;
-  std::string json, csv;
+  std::string json, csv, html;
 };
 
 // Every combination as the reader sees it. A value that it refuses ends the command before anything
@@ -87,7 +87,7 @@ int run_compare(const CompareOptions& options, const MakeErrorProbe& make_probe)
   }
   comparison.replications = sweep_options.replications;
   comparison.notes = loader.notes();
-  if (options.json != "-" && options.csv != "-") {
+  if (options.json != "-" && options.csv != "-" && options.html != "-") {
     const std::string text = reports::text(comparison);
     std::fwrite(text.data(), 1, text.size(), stdout);
   }
@@ -96,6 +96,9 @@ int run_compare(const CompareOptions& options, const MakeErrorProbe& make_probe)
   }
   if (!options.csv.empty()) {
     config::write_output(options.csv, reports::csv(comparison));
+  }
+  if (!options.html.empty()) {
+    write_page(options.html, reports::page_of(comparison));
   }
   const bool feasible = std::any_of(comparison.rows.begin(), comparison.rows.end(),
                                     [](const SweepRow& row) { return row.reason.empty(); });
@@ -138,6 +141,7 @@ void add_compare(CLI::App& app, Action& action, const MakeErrorProbe& make_probe
   add_json_option(*command, options->json);
   command->add_option("--csv", options->csv, "Write a line per row as CSV (- for standard output)")
       ->type_name("FILE");
+  add_html_option(*command, options->html);
   command->callback([options, &action, make_probe] {
     options->probe.seed = options->scenario.seed.value_or(1);
     action = [options, make_probe] { return run_compare(*options, make_probe); };

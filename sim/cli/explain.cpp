@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "reports/explain_report.h"
+#include "reports/run_page.h"
 #include "reports/run_report.h"
 #include "sim/cli/commands.h"
 #include "sim/cli/load.h"
@@ -16,7 +17,7 @@ namespace {
 struct ExplainOptions {
   ScenarioOptions scenario;
   std::string other;  // a second scenario
-  std::string json;
+  std::string json, html;
 };
 
 reports::Explanation explain_one(const Simulation& simulation) {
@@ -42,9 +43,11 @@ int run_explain(const ExplainOptions& options) {
   const reports::Explanation explanation = explain_one(simulation);
   std::string text;
   nlohmann::ordered_json json;
+  page::Document page;
   if (options.other.empty()) {
     text = reports::text(simulation, explanation);
     json = reports::json(simulation, explanation);
+    page = reports::explain_page(simulation, explanation, loader.notes());
   } else {
     ScenarioOptions second = options.scenario;
     second.file = options.other;
@@ -53,12 +56,16 @@ int run_explain(const ExplainOptions& options) {
     const reports::Explained a{simulation, explanation}, b{other, of_other};
     text = reports::difference_text(a, b);
     json = reports::difference_json(a, b);
+    page = reports::difference_page(a, b, loader.notes());
   }
-  if (options.json != "-") {
+  if (options.json != "-" && options.html != "-") {
     print(loader.notes(), text);
   }
   if (!options.json.empty()) {
     config::write_output(options.json, json.dump(2) + "\n");
+  }
+  if (!options.html.empty()) {
+    write_page(options.html, page);
   }
   return 0;
 }
@@ -76,6 +83,7 @@ void add_explain(CLI::App& app, Action& action) {
                    "hold for both")
       ->type_name("SCENARIO");
   add_json_option(*command, options->json);
+  add_html_option(*command, options->html);
   command->callback([options, &action] { action = [options] { return run_explain(*options); }; });
 }
 

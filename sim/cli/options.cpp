@@ -1,5 +1,11 @@
 #include "sim/cli/options.h"
 
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "sim/config/output.h"
+
 namespace foretoken::cli {
 
 void add_scenario_options(CLI::App& command, ScenarioOptions& options) {
@@ -33,6 +39,19 @@ void add_run_options(CLI::App& command, int& replications, int& threads) {
 void add_json_option(CLI::App& command, std::string& path) {
   command.add_option("--json", path, "Write the result as JSON (- for standard output)")
       ->type_name("FILE");
+}
+
+void add_html_option(CLI::App& command, std::string& path) {
+  command
+      .add_option("--html", path, "Write the result as a page of charts (- for standard output)")
+      ->type_name("FILE");
+}
+
+void write_page(const std::string& path, const page::Document& document) {
+  config::write_output(path, page::html(document));
+  if (const std::string missing = page::missing_library(); !missing.empty()) {
+    fmt::print(stderr, "note: {}: {}\n", path, missing);
+  }
 }
 
 }  // namespace foretoken::cli

@@ -276,7 +276,8 @@ CollectiveAnatomy dissect(const Topology& topology, const CollectiveCosts& costs
   const Time whole = run_alone(schedule, capacity).total;
   const Time apart = run_alone(schedule.without_shared_middle(capacity), capacity).total;
   anatomy.contention = std::clamp(whole - apart, kTimeZero, anatomy.time.wire);
-  const std::vector<double> bytes = schedule.bytes_on_links(topology.link_count());
+  std::vector<double> bytes(capacity.size(), 0.0);
+  schedule.add_link_bytes(bytes, 1);
   double longest = 0;
   for (int link = 0; link < topology.link_count(); ++link) {
     const double busy =

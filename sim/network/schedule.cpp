@@ -39,17 +39,15 @@ TaskId Schedule::add_work(int rank, Time duration, std::span<const TaskId> after
   return add({0, duration, -1, rank, 0, 0}, after);
 }
 
-std::vector<double> Schedule::bytes_on_links(int link_count) const {
-  std::vector<double> bytes(static_cast<std::size_t>(link_count), 0.0);
+void Schedule::add_link_bytes(std::vector<double>& bytes, double factor) const {
   for (const Task& task : tasks_) {
     if (task.path >= 0) {
-      const SchedulePath& way = path(task.path);
-      for (const LinkId link : way.links) {
-        bytes[static_cast<std::size_t>(link)] += way.stretch * static_cast<double>(task.bytes);
+      const SchedulePath& path = paths_[task.path];
+      for (const LinkId link : path.links) {
+        bytes[link] += factor * path.stretch * static_cast<double>(task.bytes);
       }
     }
   }
-  return bytes;
 }
 
 Schedule Schedule::without_shared_middle(std::span<const double> capacity) const {
@@ -103,6 +101,9 @@ void ScheduleRun::link_successors() {
 
 void ScheduleRun::start() {
   started_ = queue_->now();
+  if (observer_ != nullptr) {
+    sent_at_.resize(states_.size());
+  }
   for (std::size_t i = 0; i < states_.size(); ++i) {
     if (schedule_->tasks_[i].waits_for == 0) {
       begin(static_cast<TaskId>(i));
@@ -157,6 +158,9 @@ void ScheduleRun::line_up(TaskId id) {
 void ScheduleRun::send(TaskId id) {
   const Schedule::Task& task = schedule_->tasks_[id];
   const SchedulePath& path = schedule_->path(task.path);
+  if (observer_ != nullptr) {
+    sent_at_[id] = queue_->now();
+  }
   network_->start(
       path.links, path.stretch * static_cast<double>(task.bytes), *this,
       (static_cast<std::uint64_t>(id) << 1) | static_cast<std::uint64_t>(Event::complete),
@@ -164,7 +168,11 @@ void ScheduleRun::send(TaskId id) {
 }
 
 void ScheduleRun::leave_line(TaskId id) {
-  Line& line = lines_[schedule_->tasks_[id].path];
+  const Schedule::Task& task = schedule_->tasks_[id];
+  if (observer_ != nullptr) {
+    observer_->transferred(schedule_->path(task.path), task.bytes, sent_at_[id], queue_->now());
+  }
+  Line& line = lines_[task.path];
   line.first = states_[id].next_in_line;
   if (line.first >= 0) {
     send(line.first);

@@ -36,7 +36,7 @@ Fleet::Fleet(const Config& config, const Workload& workload, const CostModel& co
   for (std::size_t i = 0; i < config.stages.size(); ++i) {
     replicas_.push_back(std::make_unique<Replica>(
         Replica::Shared{events_, record_, *this, cost, draw, first_scored, config.host_overlap,
-                        config.timeline && i == 0, network_ ? &*network_ : nullptr},
+                        config.recording, network_ ? &*network_ : nullptr},
         static_cast<int>(i), config.limits, config.stages[i]));
   }
 }

@@ -23,7 +23,7 @@ class Fleet final : public EventHandler, private CompletionListener {
     Router router = Router::least_loaded;
     std::int64_t max_model_len = 0;
     double warmup = 0;
-    bool timeline = false;
+    Recording recording = {};
     HostOverlap host_overlap = HostOverlap::none;
     // Bytes per second of each link, where replicas share some; empty: they do not.
     std::vector<double> shared_links = {};

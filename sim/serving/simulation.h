@@ -32,18 +32,18 @@ class Simulation {
   Simulation(ScenarioSpec scenario, Topology topology, std::shared_ptr<const CostModel> cost,
              Workload workload);
 
-  // `timeline`: also record the KV use over time. Replicas that share links run event by event,
-  // every collective as flows beside the others' and nothing of it remembered; `exact` then
-  // changes nothing.
+  // Recording changes no number. Replicas that share links run event by event, every collective as
+  // flows beside the others' and nothing of it remembered; `exact` then changes nothing.
   // `progress` may be empty; it is told of finished requests, now and then.
   using Progress = std::function<void(std::int64_t done, std::int64_t total)>;
-  RunRecord run(const CostDraw& draw, bool exact, bool timeline = false,
+  RunRecord run(const CostDraw& draw, bool exact, const Recording& recording = {},
                 const Progress& progress = {}) const;
 
   const ScenarioSpec& scenario() const { return scenario_; }
   const Topology& topology() const { return topology_; }
   const Profile& profile() const { return cost_->profile(); }
   const CostModel& cost() const { return *cost_; }
+  std::shared_ptr<const CostModel> shared_cost() const { return cost_; }
   const GraphBuilder& builder() const { return builder_; }
   const MemoryPlan& memory() const { return memory_; }
   const Workload& workload() const { return workload_; }
@@ -85,7 +85,8 @@ struct Result {
 struct RunOptions {
   int replications = 16;
   bool exact = false;
-  int threads = 0;  // 0: all cores
+  int threads = 0;           // 0: all cores
+  Recording recording = {};  // of the point estimate
   std::function<void(int done, int total)>
       progress;                   // may be empty; called from one thread at a time
   Simulation::Progress requests;  // of the point estimate, which comes first; may be empty

@@ -235,6 +235,14 @@ std::vector<double> StepTimer::link_capacity() const {
   return effective_capacity(*context_.topology, drawn_costs());
 }
 
+const PlannedCollective& StepTimer::schedule(const CollectiveOp& op) {
+  const CollectiveKey key = key_of(op);
+  if (const auto it = planned_.find(key); it != planned_.end()) {
+    return it->second;
+  }
+  return planned_.emplace(key, plan(op)).first->second;
+}
+
 CollectiveRequest StepTimer::chosen_request(const CollectiveOp& op) const {
   CollectiveRequest request = request_of(op);
   const CollectiveTime best = fastest(request);
@@ -255,20 +263,29 @@ std::optional<CollectiveAnatomy> StepTimer::anatomy(const Operator& op) const {
   return dissect(*context_.topology, context_.collective, chosen_request(*collective));
 }
 
-const PlannedCollective& StepTimer::schedule(const CollectiveOp& op) {
-  const CollectiveKey key = key_of(op);
-  if (const auto it = planned_.find(key); it != planned_.end()) {
-    return it->second;
-  }
+PlannedCollective StepTimer::plan(const CollectiveOp& op) const {
   const CollectiveRequest request = chosen_request(op);
   const CollectiveCosts costs = drawn_costs();
-  PlannedCollective planned{make_schedule(*context_.topology, costs, request),
-                            slower(fixed_time(costs, request.algorithm, request.protocol), costs),
-                            collective_provenance(op)};
-  return planned_.emplace(key, std::move(planned)).first->second;
+  return {make_schedule(*context_.topology, costs, request),
+          slower(fixed_time(costs, request.algorithm, request.protocol), costs),
+          collective_provenance(op)};
 }
 
-StepProgram StepTimer::program(const BatchShape& batch) {
+std::vector<std::pair<CollectiveOp, std::int64_t>> StepTimer::collectives(
+    const BatchShape& batch) const {
+  std::vector<std::pair<CollectiveOp, std::int64_t>> list;
+  for (const Segment& segment : context_.builder->build(batch, stage_).segments) {
+    for (const Operator& op : segment.operators) {
+      const auto* collective = std::get_if<CollectiveOp>(&op.what);
+      if (collective != nullptr && collective->values > 0) {
+        list.emplace_back(*collective, segment.repeat);
+      }
+    }
+  }
+  return list;
+}
+
+StepProgram StepTimer::program(const BatchShape& batch, bool with_work) {
   StepProgram program;
   for (const Segment& segment : context_.builder->build(batch, stage_).segments) {
     StepProgram::Run run;
@@ -278,7 +295,11 @@ StepProgram StepTimer::program(const BatchShape& batch) {
       const auto* collective = std::get_if<CollectiveOp>(&op.what);
       if (collective == nullptr || collective->values == 0 ||
           measured_all_reduce(*collective) != nullptr) {
-        part.before.add(operator_time(op));
+        const StepTime time = operator_time(op);
+        part.before.add(time);
+        if (with_work) {
+          part.work.push_back({op.name, op.family, time.share.total});
+        }
         continue;
       }
       part.collective = *collective;

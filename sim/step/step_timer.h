@@ -44,8 +44,14 @@ struct StepTime {
 // A step as it runs beside others: parts one after the other, each work of the GPUs and then a
 // collective. Operators that never touch the network count as work.
 struct StepProgram {
+  struct Work {
+    std::string name;
+    OpFamily family;
+    Time time;
+  };
   struct Part {
     StepTime before;
+    std::vector<Work> work;                  // what `before` sums up; only where asked for
     std::optional<CollectiveOp> collective;  // none: the segment ends
   };
   struct Run {
@@ -114,8 +120,12 @@ class StepTimer {
 
   // The same step for a stage that shares its links (sim/step/stage_run.h). Schedules are
   // remembered, durations never.
-  StepProgram program(const BatchShape& batch);
+  StepProgram program(const BatchShape& batch, bool with_work = false);
   const PlannedCollective& schedule(const CollectiveOp& op);
+  // The same without remembering it.
+  PlannedCollective plan(const CollectiveOp& op) const;
+  // Every collective of a step and how often it runs, those included that are priced by a table.
+  std::vector<std::pair<CollectiveOp, std::int64_t>> collectives(const BatchShape& batch) const;
   // Bytes per second of each link of the topology, for the network such stages share: slower by
   // the collectives' factor in a drawn replication.
   std::vector<double> link_capacity() const;
