@@ -226,20 +226,22 @@ std::string ledger_markdown(const std::vector<ScoredRow>& rows) {
   std::string text =
       "# Accuracy against published results\n\n"
       "Error is (predicted - measured) / measured. Step times come from imported operator tables "
-      "of "
-      "the same GPU (ai-dynamo/aiconfigurator), never from the results scored here. The host times "
-      "of each engine under each kind of load, and the spread they leave (calibrate/ledger/"
-      "constants.csv), are fitted on these results, so read the levels as in-sample; the last "
-      "table "
-      "tells how constants fitted on half of the (model, GPU) pairs do on the other half. What the "
-      "load generators do is stated in their rules and was chosen after seeing errors: 8 requests "
-      "a "
-      "client and lengths of 0.8 to 1 x nominal in the tables of 2026-04-06, 12 requests and fixed "
-      "lengths in the others. Rows flagged osl_dependent count for the time per token, not for "
-      "TTFT. TensorRT-LLM's mean TTFT at 1024 in, 1024 out is about three times what the same "
-      "tables give at 1024 in, 8192 out: those rows make most of the tail of TTFT. MLPerf's input "
-      "lengths are not published in the logs, so its rows are counted and not scored. Rules: "
-      "calibrate/ledger/rules.cpp.\n\n";
+      "of the same GPU and the nearest engine (ai-dynamo/aiconfigurator), never from the results "
+      "scored here; vLLM on the H200, which has no tables, takes TensorRT-LLM's times the ratio of "
+      "the two engines on the H100. The host times of each engine under each kind of load, and the "
+      "spread they leave (calibrate/ledger/constants.csv), are fitted on these results, so read "
+      "the levels as in-sample; the last table tells how constants fitted on half of the (model, "
+      "GPU) pairs do on the other half. The spreads of the operator tables were narrowed once "
+      "after seeing a median half-width of 26 %.\n\n"
+      "What the servers and the load generators do is taken from their own scripts: InferenceMAX "
+      "(rows of 2026-04-06: ten requests a client, lengths of 0.8 to 1 x nominal, budgets of 8192 "
+      "tokens for vLLM and 16384 for TensorRT-LLM, whose prompts wait up to 20 steps for a fuller "
+      "batch at 1024 in, 1024 out on fewer than eight GPUs) and aiconfigurator (ten requests a "
+      "client, fixed lengths, a budget of concurrency + input + 1500 tokens). They were looked up "
+      "after earlier, guessed values had left a tail in TTFT. Rows flagged osl_dependent count for "
+      "the time per token, not for TTFT. MLPerf's input lengths are not published in the logs, so "
+      "its rows are counted and not scored. Rules, with their sources: calibrate/ledger/rules.cpp."
+      "\n\n";
   text += exclusions(rows);
   text += against_targets(errors);
   text += table("By metric", errors, harness_metric);
