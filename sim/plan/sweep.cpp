@@ -384,7 +384,7 @@ void probe_errors(std::vector<SweepRow>& rows, ErrorProbe& probe,
     }
     const std::string weights = to_string(row.weights), activations = to_string(row.activations);
     row.weights_error = ask("w " + weights, [&] { return probe.weights(row.weights); });
-    row.gemm_error = ask("g " + weights + " " + activations,
+    row.gemm_error = ask(fmt::format("g {} {}", weights, activations),
                          [&] { return probe.gemm(row.weights, row.activations); });
     if (row.ranks > 1) {
       row.all_reduce_error =
