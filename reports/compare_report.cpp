@@ -53,22 +53,15 @@ std::string value_text(const Measure& measure, double value) {
 
 // The last part of the key says enough, unless another key ends alike.
 std::vector<std::string> key_titles(const std::vector<VaryKey>& keys) {
-  std::vector<std::string> titles;
+  std::vector<std::string> titles, full;
+  titles.reserve(keys.size());
+  full.reserve(keys.size());
   for (const VaryKey& key : keys) {
     titles.push_back(key.key.substr(key.key.rfind('.') + 1));
+    full.push_back(key.key);
   }
-  for (std::size_t i = 0; i < titles.size(); ++i) {
-    if (std::count(titles.begin(), titles.end(), titles[i]) > 1) {
-      return [&] {
-        std::vector<std::string> full;
-        for (const VaryKey& key : keys) {
-          full.push_back(key.key);
-        }
-        return full;
-      }();
-    }
-  }
-  return titles;
+  const std::set<std::string> different(titles.begin(), titles.end());
+  return different.size() == titles.size() ? titles : full;
 }
 
 struct Column {
@@ -329,6 +322,7 @@ std::string csv_cell(const std::string& text) {
 
 std::vector<std::vector<Standing>> all_standings(const Comparison& comparison) {
   std::vector<std::vector<Standing>> standing;
+  standing.reserve(measures().size());
   for (const Measure& measure : measures()) {
     standing.push_back(standings(comparison.rows, measure));
   }

@@ -33,7 +33,7 @@ using kernels::WeightFormat;
 
 constexpr int kSamples = 8;
 constexpr std::int64_t kChannels = 4096;     // k of synthetic data
-constexpr std::int64_t kWeightRows = 128;    // n of one sample, at most
+constexpr std::int64_t kWeightRows = 32;     // n of one sample, at most
 constexpr std::int64_t kActivationRows = 8;  // m of one sample, at most
 constexpr std::int64_t kReduceRows = 4;      // of one rank in one sample, at most
 constexpr double kLevel = 0.9;
@@ -266,6 +266,7 @@ std::vector<float> all_reduce_over_threads(const std::vector<std::vector<float>>
   std::mutex mutex;
   std::exception_ptr failure;
   std::vector<std::thread> threads;
+  threads.reserve(inputs.size());
   for (int rank = 0; rank < ranks; ++rank) {
     threads.emplace_back([&, rank] {
       try {
@@ -359,9 +360,9 @@ class KernelErrorProbe final : public ErrorProbe {
     desc.first = desc.second = kernels::parse_wire_format(to_string(wire));
     const auto measure = [&](kernels::SampleKind kind) {
       std::vector<Energies> samples;
-      for (int i = 0; i < kSamples; ++i) {
-        samples.push_back(
-            all_reduce_energies(reduce_samples(kind, ranks)[static_cast<std::size_t>(i)], desc));
+      samples.reserve(kSamples);
+      for (const auto& inputs : reduce_samples(kind, ranks)) {
+        samples.push_back(all_reduce_energies(inputs, desc));
       }
       return figure(samples,
                     fmt::format("{} over {} ranks", kernels::to_string(desc.algorithm), ranks));
@@ -446,7 +447,7 @@ class KernelErrorProbe final : public ErrorProbe {
               options_.activations, given_activations_->rows, ranks));
         }
         const std::int64_t parts =
-            std::min<std::int64_t>(given_activations_->rows, kSamples * ranks);
+            std::min(given_activations_->rows, std::int64_t{kSamples} * ranks);
         const std::int64_t rows = std::min(kReduceRows, given_activations_->rows / parts);
         const auto part = static_cast<int>((index * ranks + rank) % parts);
         inputs.push_back(part_of(*given_activations_, part, static_cast<int>(parts), rows).values);

@@ -60,6 +60,7 @@ std::vector<PublishedAccuracy> read_accuracy(const std::vector<std::string>& fil
 
 int run_compare(const CompareOptions& options, const MakeErrorProbe& make_probe) {
   reports::Comparison comparison;
+  comparison.keys.reserve(options.vary.size());
   for (const std::string& vary : options.vary) {
     comparison.keys.push_back(parse_vary(vary));
   }

@@ -57,7 +57,7 @@ std::string descent(const CLI::App& app) {
 // For a word in single quotes of zsh's _describe.
 std::string described(const std::string& name, const std::string& description) {
   std::string out = "'";
-  for (const char c : name + ":" + description) {
+  for (const char c : fmt::format("{}:{}", name, description)) {
     out += c == '\'' ? "'\\''" : std::string(1, c);
   }
   return out + "'";

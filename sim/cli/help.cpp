@@ -16,6 +16,7 @@ namespace foretoken::cli {
 namespace {
 
 constexpr std::size_t kWidth = 96;
+constexpr std::size_t kNameColumn = 22;
 
 struct Page {
   std::string_view command;
@@ -103,7 +104,25 @@ constexpr Page kPages[] = {
      "foretoken calibrate --backend cpu --quick --out my-machine.yaml"},
     {"foretoken import",
      "Turns other people's measurements and dumps into profiles and topologies.",
-     "foretoken import nvidia-smi-topo topo.txt --gpu l40s --out my-cluster.yaml"},
+     "foretoken help import aiconfigurator\n"
+     "foretoken help import nvidia-smi-topo"},
+    {"foretoken import nccl-topo-xml",
+     "Reads the machine that NCCL wrote to the file named by NCCL_TOPO_DUMP_FILE, into a topology "
+     "file.",
+     "foretoken import nccl-topo-xml topo.xml --gpu h100-sxm --out my-cluster.yaml"},
+    {"foretoken import aiconfigurator",
+     "Reads operator tables of ai-dynamo/aiconfigurator (CSV, recognised by their header) into a "
+     "profile; the samples stand as CSV beside it.",
+     "foretoken import aiconfigurator gemm.csv attention.csv --out my-gpu.yaml"},
+    {"foretoken import vidur",
+     "Reads the layer and network profiles of microsoft/vidur (CSV) into a profile; the samples "
+     "stand "
+     "as CSV beside it.",
+     "foretoken import vidur mlp.csv attention.csv --out my-gpu.yaml"},
+    {"foretoken import nccl-tests",
+     "Reads what an nccl-tests program printed into a profile; times are those of its out-of-place "
+     "column, sizes in bytes.",
+     "foretoken import nccl-tests all_reduce.txt --operation all_reduce --out my-links.yaml"},
     {"foretoken import nvidia-smi-topo", "Reads what `nvidia-smi topo -m` printed.",
      "foretoken import nvidia-smi-topo topo.txt --gpu l40s --out my-cluster.yaml"},
     {"foretoken plan",
@@ -173,7 +192,7 @@ TypeName type_of(const CLI::Option& option) {
 std::string value_name(const CLI::Option& option) {
   static constexpr std::pair<std::string_view, std::string_view> kPlain[] = {
       {"TEXT", "TEXT"}, {"INT", "N"}, {"UINT", "N"}, {"FLOAT", "X"}};
-  const std::string type = type_of(option).value;
+  std::string type = type_of(option).value;
   for (const auto& [from, to] : kPlain) {
     if (type == from) {
       return std::string(to);
@@ -259,6 +278,7 @@ int run_help(const CLI::App& app, const std::vector<std::string>& words) {
                                  [&](const CLI::App* c) { return c->get_name() == word; });
     if (it == known.end()) {
       std::vector<std::string> names;
+      names.reserve(known.size());
       for (const CLI::App* c : known) {
         names.push_back(c->get_name());
       }
@@ -289,7 +309,10 @@ std::string manual(const CLI::App& command) {
     options += option_text(*option);
   }
   for (const CLI::App* sub : commands_of(command)) {
-    commands += fmt::format("  {:<20}{}\n", sub->get_name(), sub->get_description());
+    // The description hangs beside the name.
+    const std::string text = filled(sub->get_description(), kNameColumn);
+    commands +=
+        fmt::format("  {:<{}}{}", sub->get_name(), kNameColumn - 2, text.substr(kNameColumn));
   }
   return section("NAME", filled(path + " - " + command.get_description(), 2)) +
          section("SYNOPSIS", filled(synopsis(command), 2)) +

@@ -48,6 +48,7 @@ std::vector<PublishedAccuracy> read_accuracy(const std::string& path) {
     fail(list, "rows", "expected a list of rows");
   }
   std::vector<PublishedAccuracy> rows;
+  rows.reserve(list.items.size());
   for (const auto& item : list.items) {
     rows.push_back(read_row(*item));
   }

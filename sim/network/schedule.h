@@ -52,8 +52,8 @@ class Schedule {
   std::int64_t bytes_sent(int rank) const { return sent_[rank]; }
   // Adds what crosses each link, times `factor`. REQUIRES: bytes has an entry for every link.
   void add_link_bytes(std::vector<double>& bytes, double factor) const;
-  // The same schedule without sharing on the way: of each path only the first and the last link are left,
-  // those of its ends, and what lies between becomes a limit of each transfer's own.
+  // The same schedule without sharing on the way: of each path only the first and the last link are
+  // left, those of its ends, and what lies between becomes a limit of each transfer's own.
   Schedule without_shared_middle(std::span<const double> capacity) const;
 
  private:

@@ -242,6 +242,7 @@ bool better_in_the_same_draws(const SweepRow& best, const SweepRow& row, const M
     return false;
   }
   std::vector<double> ratios;
+  ratios.reserve(row.runs.size());
   for (std::size_t i = 0; i < row.runs.size(); ++i) {
     const double reference = measure.in_run(best, best.runs[i]);
     if (!(reference > 0)) {
@@ -304,6 +305,7 @@ std::vector<std::vector<std::size_t>> cross_product(std::span<const VaryKey> key
 std::vector<std::string> assignments(std::span<const VaryKey> keys,
                                      std::span<const std::size_t> combination) {
   std::vector<std::string> result;
+  result.reserve(keys.size());
   for (std::size_t i = 0; i < keys.size(); ++i) {
     result.push_back(keys[i].key + "=" + keys[i].values[combination[i]]);
   }
@@ -352,6 +354,7 @@ std::vector<SweepRow> sweep(std::span<const VaryKey> keys,
   const std::size_t count = std::min(
       options.threads > 0 ? static_cast<std::size_t>(options.threads) : cores, rows.size());
   std::vector<std::thread> threads;
+  threads.reserve(count);
   for (std::size_t i = 0; i < count; ++i) {
     threads.emplace_back(work);
   }
@@ -381,7 +384,7 @@ void probe_errors(std::vector<SweepRow>& rows, ErrorProbe& probe,
     }
     const std::string weights = to_string(row.weights), activations = to_string(row.activations);
     row.weights_error = ask("w " + weights, [&] { return probe.weights(row.weights); });
-    row.gemm_error = ask("g " + weights + " " + activations,
+    row.gemm_error = ask(fmt::format("g {} {}", weights, activations),
                          [&] { return probe.gemm(row.weights, row.activations); });
     if (row.ranks > 1) {
       row.all_reduce_error =

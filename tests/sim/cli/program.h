@@ -25,6 +25,20 @@ struct Outcome {
   std::string out, err;
 };
 
+// `err` stays empty: the command says where its errors go.
+inline Outcome run_shell(const std::string& command) {
+  Outcome outcome;
+  FILE* pipe = popen(command.c_str(), "r");
+  std::array<char, 4096> buffer;
+  std::size_t count = 0;
+  while ((count = fread(buffer.data(), 1, buffer.size(), pipe)) > 0) {
+    outcome.out.append(buffer.data(), count);
+  }
+  const int status = pclose(pipe);
+  outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return outcome;
+}
+
 class Cli : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -43,17 +57,8 @@ class Cli : public ::testing::Test {
 
   Outcome run(const std::string& arguments) const {
     const std::string error_file = path("stderr");
-    const std::string command =
-        std::string(FORETOKEN_PROGRAM) + " " + arguments + " 2>" + error_file;
-    Outcome outcome;
-    FILE* pipe = popen(command.c_str(), "r");
-    std::array<char, 4096> buffer;
-    std::size_t count = 0;
-    while ((count = fread(buffer.data(), 1, buffer.size(), pipe)) > 0) {
-      outcome.out.append(buffer.data(), count);
-    }
-    const int status = pclose(pipe);
-    outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    Outcome outcome =
+        run_shell(std::string(FORETOKEN_PROGRAM) + " " + arguments + " 2>" + error_file);
     outcome.err = read(error_file);
     return outcome;
   }

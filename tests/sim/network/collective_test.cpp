@@ -278,13 +278,13 @@ TEST(Collective, A_host_transfer_shares_the_links_it_crosses) {
 Topology two_switches() {
   ClusterSpec spec;
   for (const char* id : {"gpu0", "gpu1", "gpu2", "gpu3"}) {
-    spec.vertices.push_back({id, VertexKind::gpu});
+    spec.vertices.push_back({id, VertexKind::gpu, 0, false, {}});
   }
-  spec.vertices.push_back({"left", VertexKind::nvswitch});
-  spec.vertices.push_back({"right", VertexKind::nvswitch});
+  spec.vertices.push_back({"left", VertexKind::nvswitch, 0, false, {}});
+  spec.vertices.push_back({"right", VertexKind::nvswitch, 0, false, {}});
   const auto join = [&](int a, int b) {
-    spec.links.push_back({a, b, {kBandwidth}, kHop});
-    spec.links.push_back({b, a, {kBandwidth}, kHop});
+    spec.links.push_back({a, b, {kBandwidth}, kHop, LinkClass::nvlink, {}});
+    spec.links.push_back({b, a, {kBandwidth}, kHop, LinkClass::nvlink, {}});
   };
   join(0, 4);
   join(1, 4);
