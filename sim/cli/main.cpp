@@ -18,6 +18,7 @@
 #include "calibrate/detect/detect_command.h"
 #include "calibrate/import/import_command.h"
 #include "calibrate/quality/kernel_error_probe.h"
+#include "calibrate/runtime/verify_command.h"
 #endif
 
 namespace {
@@ -67,12 +68,14 @@ int parse_and_run(int argc, char** argv) {
   foretoken::calibrate::add_calibrate(app, action);
   foretoken::calibrate::add_detect(app, action);
   foretoken::importer::add_import(app, action);
+  foretoken::runtime::add_verify(app, action);
 #endif
   foretoken::cli::add_completion(app, action);
   foretoken::cli::add_help(app, action);
 #if !FORETOKEN_HAVE_CALIBRATE
   app.footer(
-      "Built without calibrate/: the commands `calibrate`, `import` and `topology detect` are "
+      "Built without calibrate/: the commands `calibrate`, `verify`, `import` and `topology "
+      "detect` are "
       "absent.");
 #endif
   try {

@@ -86,6 +86,8 @@ class Scheduler {
   std::int64_t blocks_taken() const { return blocks_taken_; }
   std::int64_t blocks_freed() const { return blocks_freed_; }
   std::int64_t generated(RequestId id) const { return sequence(id).generated; }
+  // KV blocks that the request holds: none before it runs, after it ended and while preempted.
+  std::int64_t blocks(RequestId id) const { return sequence(id).blocks; }
 
  protected:
   struct Sequence {

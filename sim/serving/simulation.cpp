@@ -124,6 +124,7 @@ StepContext Simulation::step_context() const {
   context.overlap = scenario_.engine.overlap_collectives;
   read_engine_all_reduce(cost_->profile(), context);
   context.memory = collectives_;
+  context.wire = read_wire(cost_->profile());
   return context;
 }
 

@@ -172,5 +172,35 @@ TEST(StepTimer, Large_all_reduces_go_through_a_switch_that_adds) {
   EXPECT_EQ(all_reduce(50e-6, 100), all_reduce(0, 100));
 }
 
+// Two ranks, 64 tokens x hidden values in bf16: each sends two halves of them per all-reduce.
+TEST(StepTimer, A_measured_wire_stands_for_the_links_of_the_topology) {
+  ScenarioSpec scenario = small_scenario();
+  scenario.parallel.tensor = 2;
+  const Simulation simulation = make(scenario);
+  StepContext context = simulation.step_context();
+  context.wire = Wire{1e-3, 0, 0, 1e9, 0.1, 0, Provenance::measured};
+  StepTimer timer(context, simulation.placements().front().stages.front(), 0, {}, false);
+  BatchShape batch;
+  batch.prefill = {{64, 0}};
+  for (const StepTimer::Line& line : timer.lines(batch)) {
+    if (line.name == "all_reduce") {
+      const std::int64_t values = 64 * scenario.model.hidden;
+      const double wire = 2e-3 + static_cast<double>(2 * values) / 1e9;
+      const double codec = codec_price(simulation.cost(), values, kBf16).seconds;
+      EXPECT_NEAR(to_seconds(line.once), wire + 3.5 * codec, 1e-9);
+    }
+  }
+  // A tenth of all other work is waited for besides.
+  const TimeShare with = timer.time(batch).share;
+  context.wire->skew = 0;
+  StepTimer even(context, simulation.placements().front().stages.front(), 0, {}, false);
+  const TimeShare without = even.time(batch).share;
+  const auto collective = static_cast<std::size_t>(OpFamily::collective);
+  const double work = to_seconds(without.total - without.by_family[collective]);
+  EXPECT_NEAR(to_seconds(with.total - without.total), 0.1 * work, 1e-9);
+  EXPECT_NEAR(to_seconds(with.by_family[collective] - without.by_family[collective]), 0.1 * work,
+              1e-9);
+}
+
 }  // namespace
 }  // namespace foretoken
