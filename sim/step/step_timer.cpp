@@ -59,9 +59,17 @@ CollectiveCosts collective_costs(const CostModel& cost) {
   for (const auto& [algorithm, t0] : constants.algorithm_t0) {
     costs.algorithm_t0[parse_algorithm(algorithm)] = time_from_seconds(t0);
   }
-  costs.codec = [&cost](std::int64_t values, const Format& wire) {
-    return time_from_seconds(codec_price(cost, values, wire).seconds);
+  costs.codec = [&cost](CodecPhase phase, std::int64_t values, const Format& wire) {
+    return time_from_seconds(codec_price(cost, phase, values, wire).seconds);
   };
+  // Devices whose kernels sum raw values in a pass of their own have it measured.
+  if (cost.codec(CodecPhase::reduce, 1, kBf16)) {
+    costs.pass = [&cost](CodecPhase phase, std::int64_t values) {
+      return phase == CodecPhase::reduce
+                 ? time_from_seconds(cost.codec(phase, values, kBf16)->seconds)
+                 : kTimeZero;
+    };
+  }
   costs.provenance = constants.provenance;
   costs.sd_family = constants.sd_family;
   return costs;
@@ -173,7 +181,9 @@ Provenance StepTimer::collective_provenance(const CollectiveOp& op) const {
   const Provenance provenance = measured_all_reduce(op) ? context_.engine_all_reduce_provenance
                                                         : context_.collective.provenance;
   return op.wire.quantised()
-             ? weakest(provenance, codec_price(*context_.cost, op.values, op.wire).provenance)
+             ? weakest(
+                   provenance,
+                   codec_price(*context_.cost, CodecPhase::reduce, op.values, op.wire).provenance)
              : provenance;
 }
 

@@ -1,0 +1,13 @@
+#include "calibrate/cuda_backend.h"
+#include "sim/core/error.h"
+
+namespace foretoken::calibrate {
+
+std::unique_ptr<Bench> open_cuda(const SuiteOptions& /*options*/) {
+  throw InputError(
+      "--backend cuda: built without CUDA; build with nvcc on PATH, or use --backend cpu");
+}
+
+std::vector<std::string> cuda_gemm_formats() { return {}; }
+
+}  // namespace foretoken::calibrate
