@@ -5,6 +5,7 @@
 #include <array>
 
 #include "calibrate/bench/cpu_bench.h"
+#include "calibrate/bench/cuda_plan.h"
 #include "calibrate/cuda_backend.h"
 #include "sim/core/error.h"
 #include "sim/core/quantity.h"
@@ -42,8 +43,8 @@ std::unique_ptr<Bench> open_cpu(const SuiteOptions& options) {
 }
 
 constexpr std::array kBackends{
-    Backend{"cpu", "this processor; one core is one device", open_cpu, cpu_gemm_formats},
-    Backend{"cuda", "the first CUDA device", open_cuda, cuda_gemm_formats}};
+    Backend{"cpu", "this processor; one core is one device", open_cpu, cpu_gemm_formats, true},
+    Backend{"cuda", "the first CUDA device", open_cuda, cuda_gemm_formats, false}};
 
 }  // namespace
 

@@ -28,6 +28,7 @@ struct Backend {
   // Throws InputError, in one line, where there is no such hardware or it was not built.
   std::unique_ptr<Bench> (*open)(const SuiteOptions& options);
   std::vector<std::string> (*formats)();  // GEMM formats under their names in profiles
+  bool pairs = false;  // measures all-reduces of two devices, which need a topology to relate to
 };
 std::span<const Backend> backends();
 // Throws InputError with the known names.

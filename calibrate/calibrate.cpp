@@ -9,6 +9,7 @@
 #include <memory>
 #include <string_view>
 #include <system_error>
+#include <vector>
 
 #include "calibrate/backend.h"
 #include "calibrate/bench/journal.h"
@@ -195,8 +196,14 @@ int run_calibrate(const CalibrateOptions& options, std::ostream& out, std::ostre
   const fs::path target(options.out);
   check_name(target);
   { const StagingFolder probe(target); }  // a read-only folder is found out now, not in a minute
-  const Topology threads = pair_topology(options.topology);
-  const Topology tcp = pair_topology("cpu-2core-tcp");
+  std::vector<Topology> topologies;
+  std::vector<PairLink> links;
+  if (backend.pairs) {
+    topologies.push_back(pair_topology(options.topology));
+    topologies.push_back(pair_topology("cpu-2core-tcp"));
+    links = {{"all_reduce", "two threads, shared memory", &topologies[0]},
+             {"tcp_all_reduce", "two threads over TCP on the loopback", &topologies[1]}};
+  }
   const double start = now_seconds();
   const std::unique_ptr<Bench> bench = backend.open(options.suite);
   if (options.restart) {
@@ -230,9 +237,6 @@ int run_calibrate(const CalibrateOptions& options, std::ostream& out, std::ostre
   DeviceMeasurements measured = bench->facts();
   measured.repeatability = std::max(run.repeatability, 0.005);
   const int dropped = add_samples(run, measured.samples);
-  const std::vector<PairLink> links{
-      {"all_reduce", "two threads, shared memory", &threads},
-      {"tcp_all_reduce", "two threads over TCP on the loopback", &tcp}};
   DeviceProfile result = make_device_profile(measured, links);
   result.profile.name = target.stem().string();
   save_profile_atomically(stacked(result.profile, target, !options.suite.only.empty()),

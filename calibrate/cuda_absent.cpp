@@ -8,6 +8,4 @@ std::unique_ptr<Bench> open_cuda(const SuiteOptions& /*options*/) {
       "--backend cuda: built without CUDA; build with nvcc on PATH, or use --backend cpu");
 }
 
-std::vector<std::string> cuda_gemm_formats() { return {}; }
-
 }  // namespace foretoken::calibrate

@@ -9,6 +9,5 @@
 namespace foretoken::calibrate {
 
 std::unique_ptr<Bench> open_cuda(const SuiteOptions& options);
-std::vector<std::string> cuda_gemm_formats();
 
 }  // namespace foretoken::calibrate

@@ -411,42 +411,46 @@ class Cases {
     }
   };
 
+  enum class Phase { quantise, reduce, dequantise };
+
+  // Both ranks of a collective do this at once.
+  void add_codec(const char* phase_name, Phase phase, const std::string& wire, std::int64_t n,
+                 std::int64_t touched) {
+    add(fmt::format("codec.{}.{}", phase_name, wire), {touched},
+        [&b = b_, phase, wire, n](double seconds) {
+          CodecBuffers ranks[2] = {{wire, n}, {wire, n}};
+          const auto call = [&](int rank) { run_codec(phase, ranks[rank]); };
+          return b.two_cores() ? time_together(b.main_core(), b.other_core(), call, seconds / 2)
+                               : CpuBench::Impl::timed([&] { call(0); }, seconds / 2);
+        });
+  }
+
+  static void run_codec(Phase phase, CodecBuffers& c) {
+    const k::Codec& codec = k::best_codec();
+    const k::MutableValues values{c.values.data(), k::ValueType::bf16};
+    const std::uint8_t* const inputs[2] = {c.packed[0].data(), c.packed[1].data()};
+    switch (phase) {
+      case Phase::quantise:
+        codec.pack(c.format, {values.data, values.type}, c.values.size(), c.sum.data());
+        break;
+      case Phase::reduce:
+        codec.unpack_reduce_pack(c.format, inputs, c.values.size(), c.format, c.sum.data());
+        break;
+      case Phase::dequantise:
+        codec.unpack(c.format, inputs[0], c.values.size(), values);
+        break;
+    }
+  }
+
   void add_pack(const std::string& wire, std::int64_t n) {
-    add("codec.quantise." + wire, {n}, [wire, n](double seconds) {
-      CodecBuffers c(wire, n);
-      return CpuBench::Impl::timed(
-          [&] {
-            k::best_codec().pack(c.format, {c.values.data(), k::ValueType::bf16}, c.values.size(),
-                                 c.sum.data());
-          },
-          seconds / 2);
-    });
+    add_codec("quantise", Phase::quantise, wire, n, n);
   }
-
   void add_unpack(const std::string& wire, std::int64_t n) {
-    add("codec.dequantise." + wire, {n}, [wire, n](double seconds) {
-      CodecBuffers c(wire, n);
-      return CpuBench::Impl::timed(
-          [&] {
-            k::best_codec().unpack(c.format, c.packed[0].data(), c.values.size(),
-                                   {c.values.data(), k::ValueType::bf16});
-          },
-          seconds / 2);
-    });
+    add_codec("dequantise", Phase::dequantise, wire, n, n);
   }
-
   // Two slices come in and their sum goes out: three times a slice are read or written.
   void add_reduce(const std::string& wire, std::int64_t slice) {
-    add("codec.reduce." + wire, {3 * slice}, [wire, slice](double seconds) {
-      CodecBuffers c(wire, slice);
-      const std::uint8_t* const inputs[2] = {c.packed[0].data(), c.packed[1].data()};
-      return CpuBench::Impl::timed(
-          [&] {
-            k::best_codec().unpack_reduce_pack(c.format, inputs, c.values.size(), c.format,
-                                               c.sum.data());
-          },
-          seconds / 2);
-    });
+    add_codec("reduce", Phase::reduce, wire, slice, 3 * slice);
   }
 
   void link() {

@@ -64,10 +64,17 @@ Timing time_all_reduce(int core_a, int core_b, std::vector<std::unique_ptr<k::Tr
     }
     out[rank].resize(desc.values);
   }
+  return time_together(
+      core_a, core_b, [&](int rank) { ranks[rank]->run(in[rank].data(), out[rank].data()); },
+      seconds);
+}
+
+Timing time_together(int core_a, int core_b, const std::function<void(int rank)>& call,
+                     double seconds) {
   const auto sample = [&](int calls) {
     return run_pair(core_a, core_b, [&](int rank) {
       for (int i = 0; i < calls; ++i) {
-        ranks[rank]->run(in[rank].data(), out[rank].data());
+        call(rank);
       }
     });
   };

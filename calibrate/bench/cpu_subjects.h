@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -90,6 +91,12 @@ std::vector<std::unique_ptr<kernels::Transport>> make_wire(PairWire wire);
 Timing time_all_reduce(int core_a, int core_b,
                        std::vector<std::unique_ptr<kernels::Transport>>& pair,
                        const kernels::WireFormat& wire, std::size_t bytes, double seconds);
+
+// Two cores making the same calls at once, each with its own operands: s of one call. Cores of one
+// machine share what the system does not show - a physical core, a cache, the way to memory - and
+// the ranks of a collective all work at the same time.
+Timing time_together(int core_a, int core_b, const std::function<void(int rank)>& call,
+                     double seconds);
 
 // Reads all bytes as 64-bit words and returns their sum.
 std::uint64_t read_all(const std::byte* bytes, std::size_t count);

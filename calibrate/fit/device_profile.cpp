@@ -320,6 +320,22 @@ class ProfileBuilder {
     if (sd > 0) {
       set("collective.sd_family", sd, "sizes left out in turn");
     }
+    virtual_ranks();
+  }
+
+  // Ranks that share one GPU have no link; a call on next to nothing takes a launch and two
+  // barriers.
+  void virtual_ranks() {
+    std::vector<double> steps;
+    for (const auto& [wire, samples] : tables_of("virtual_ranks.")) {
+      for (const Sample& sample : samples) {
+        steps.push_back(sample.seconds / 2);
+      }
+    }
+    if (!steps.empty()) {
+      set("collective.step_latency", quantile(steps, 0.5),
+          "virtual ranks on one device: half of a launch with two barriers", Provenance::derived);
+    }
   }
 
   void host() {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "calibrate/fit/search.h"
 
@@ -49,6 +50,13 @@ void cross_fit_spread(std::vector<Trial>& trials, const std::vector<int>& fold, 
   }
 }
 
+Profile priceable(Profile profile) {
+  for (const char* key : {"device.memory", "device.memory_bandwidth"}) {
+    profile.parameters.try_emplace(key, Parameter{1e9, Provenance::assumed, ""});
+  }
+  return profile;
+}
+
 std::vector<Trial> hold_out(const Profile& profile, const std::string& table,
                             const std::function<int(const Sample&)>& fold,
                             const std::function<Estimate(const CostModel&, const Sample&)>& price,
@@ -61,6 +69,7 @@ std::vector<Trial> hold_out(const Profile& profile, const std::string& table,
   Profile part;
   part.name = profile.name;
   part.parameters = profile.parameters;
+  part = priceable(std::move(part));
   std::vector<Trial> trials;
   std::vector<int> fold_of;
   for (const auto& [number, unseen] : folds) {

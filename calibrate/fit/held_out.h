@@ -20,6 +20,10 @@ double spread_of(const std::vector<Trial>& trials, double least);
 // the intervals are judged by did not make them.
 void cross_fit_spread(std::vector<Trial>& trials, const std::vector<int>& fold, double least);
 
+// The profile with what every cost model wants of a device, where it lacks that: a part of a
+// calibration has no memory or bandwidth, and its families do not ask for them.
+Profile priceable(Profile profile);
+
 // Every sample of a table predicted by the simulator's own cost model from a profile that lacks its
 // fold; `fold` < 0: never left out. Trials come with a cross-fitted spread.
 std::vector<Trial> hold_out(const Profile& profile, const std::string& table,

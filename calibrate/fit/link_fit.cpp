@@ -27,7 +27,7 @@ struct Point {
 class LinkModel {
  public:
   LinkModel(const Profile& profile, const PairLink& link)
-      : cost_(with_links_stated(profile)),
+      : cost_(priceable(profile)),
         costs_(collective_costs(cost_)),
         topology_(*link.topology),
         link_class_(topology_.route_class(0, 1)) {
@@ -66,15 +66,6 @@ class LinkModel {
   }
 
  private:
-  // A cost model wants a device; only the codec's samples matter here.
-  static Profile with_links_stated(const Profile& profile) {
-    Profile stated = profile;
-    for (const char* key : {"device.memory", "device.memory_bandwidth"}) {
-      stated.parameters.try_emplace(key, Parameter{1e9, Provenance::assumed, ""});
-    }
-    return stated;
-  }
-
   CostModel cost_;
   CollectiveCosts costs_;
   const Topology& topology_;

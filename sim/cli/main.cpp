@@ -13,6 +13,8 @@
 #include "sim/core/quantity.h"
 #if FORETOKEN_HAVE_CALIBRATE
 #include "calibrate/commands.h"
+#endif
+#if FORETOKEN_HAVE_IMPORT
 #include "calibrate/detect/detect_command.h"
 #include "calibrate/import/import_command.h"
 #endif
@@ -52,8 +54,12 @@ int parse_and_run(int argc, char** argv) {
   foretoken::cli::add_list(app, action);
 #if FORETOKEN_HAVE_CALIBRATE
   foretoken::calibrate::add_calibrate(app, action);
+#endif
+#if FORETOKEN_HAVE_IMPORT
   foretoken::calibrate::add_detect(app, action);
   foretoken::importer::add_import(app, action);
+#elif FORETOKEN_HAVE_CALIBRATE
+  app.footer("Portable build: the commands `import` and `topology detect` are absent.");
 #else
   app.footer(
       "Built without calibrate/: the commands `calibrate`, `import` and `topology detect` are "

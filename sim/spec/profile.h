@@ -40,6 +40,9 @@ const ProfileKey* find_profile_key(std::string_view name);
 //   elementwise.NAME   bytes read and written by the operator of this name
 //   codec.quantise.WIRE, codec.reduce.WIRE, codec.dequantise.WIRE  values read or written unpacked
 //   tcp_all_reduce.WIRE  like all_reduce, between two processes over the loopback
+//   pinned_all_reduce.WIRE  like all_reduce, between virtual ranks of one GPU through host memory
+//   virtual_ranks.WIRE      the same in the GPU's own memory: launch, barriers and codec, no link
+//   launch.kernel, launch.graph  kernels, nodes launched one after the other
 //   host.decode, host.prefill  sequences of a step
 //   memory.read, memory.copy   bytes, cores that do it at once
 //   attention.*        sim/cost/attention_table.h

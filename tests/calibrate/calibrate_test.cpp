@@ -87,6 +87,7 @@ class CalibrateRun : public CalibrateTest {
     o.out = (folder_ / "mine.yaml").string();
     o.suite.quick = true;
     o.suite.only = {"host"};
+    o.budget = 1;
     return o;
   }
   std::string message(const CalibrateOptions& o) {
