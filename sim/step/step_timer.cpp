@@ -72,9 +72,17 @@ CollectiveCosts collective_costs(const CostModel& cost) {
   for (const auto& [algorithm, t0] : constants.algorithm_t0) {
     costs.algorithm_t0[parse_algorithm(algorithm)] = time_from_seconds(t0);
   }
-  costs.codec = [&cost](std::int64_t values, const Format& wire) {
-    return time_from_seconds(codec_price(cost, values, wire).seconds);
+  costs.codec = [&cost](CodecPhase phase, std::int64_t values, const Format& wire) {
+    return time_from_seconds(codec_price(cost, phase, values, wire).seconds);
   };
+  // Devices whose kernels sum raw values in a pass of their own have it measured.
+  if (cost.codec(CodecPhase::reduce, 1, kBf16)) {
+    costs.pass = [&cost](CodecPhase phase, std::int64_t values) {
+      return phase == CodecPhase::reduce
+                 ? time_from_seconds(cost.codec(phase, values, kBf16)->seconds)
+                 : kTimeZero;
+    };
+  }
   costs.provenance = constants.provenance;
   costs.sd_family = constants.sd_family;
   return costs;
@@ -183,7 +191,12 @@ bool StepTimer::over_wire(const CollectiveOp& op) const {
 Time StepTimer::wire_time(const CollectiveOp& op) const {
   const auto packed = static_cast<double>(packed_bytes(op.values, op.wire));
   const WireWork work = wire_work(op.kind, packed, static_cast<int>(placement_.gpus.size()));
-  const double codec = codec_price(*context_.cost, op.values, op.wire).seconds;
+  // A pass is the mean of the phases, of which an all-reduce has about one each.
+  double codec = 0;
+  for (const CodecPhase phase :
+       {CodecPhase::quantise, CodecPhase::reduce, CodecPhase::dequantise}) {
+    codec += codec_price(*context_.cost, phase, op.values, op.wire).seconds / 3;
+  }
   return time_from_seconds(context_.wire->seconds(work.bytes, work.steps) +
                            work.codec_passes * codec);
 }
@@ -211,12 +224,14 @@ Time StepTimer::recalled(const CollectiveOp& op) const {
 Provenance StepTimer::collective_provenance(const CollectiveOp& op) const {
   if (over_wire(op)) {
     return weakest(context_.wire->provenance,
-                   codec_price(*context_.cost, op.values, op.wire).provenance);
+                   codec_price(*context_.cost, CodecPhase::reduce, op.values, op.wire).provenance);
   }
   const Provenance provenance = measured_all_reduce(op) ? context_.engine_all_reduce_provenance
                                                         : context_.collective.provenance;
   return op.wire.quantised()
-             ? weakest(provenance, codec_price(*context_.cost, op.values, op.wire).provenance)
+             ? weakest(
+                   provenance,
+                   codec_price(*context_.cost, CodecPhase::reduce, op.values, op.wire).provenance)
              : provenance;
 }
 

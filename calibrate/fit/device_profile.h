@@ -1,4 +1,4 @@
-// Measurements of a CPU -> a profile and the table that says how good it is. Pure.
+// Measurements of a device -> a profile and the table that says how good it is. Pure.
 #pragma once
 
 #include <string>
@@ -12,18 +12,17 @@ namespace foretoken::calibrate {
 struct FamilyReport {
   std::string family;  // "gemm.bf16"
   int samples = 0;
+  std::vector<Trial> trials;  // predictions of samples left out of the fit
   HeldOut held_out;
 };
 
-struct CpuProfile {
+struct DeviceProfile {
   Profile profile;
   std::vector<FamilyReport> families;
 };
 
 // Families without measurements are left out of the profile.
-CpuProfile make_cpu_profile(const CpuMeasurements& measured, const PairLink& link);
-
-// "family  samples  mean  p90  covered  half-width", one row a family.
-std::string describe(const std::vector<FamilyReport>& families);
+DeviceProfile make_device_profile(const DeviceMeasurements& measured,
+                                  const std::vector<PairLink>& links);
 
 }  // namespace foretoken::calibrate
