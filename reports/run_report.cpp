@@ -134,6 +134,15 @@ std::array<double, kProvenanceCount> provenance_shares(const RunRecord& record) 
   return shares;
 }
 
+std::array<double, kOpFamilyCount> family_shares(const RunRecord& record) {
+  const TimeShare steps = all_steps(record);
+  std::array<double, kOpFamilyCount> shares{};
+  for (std::size_t i = 0; i < kOpFamilyCount; ++i) {
+    shares[i] = share(steps.by_family[i], steps.total);
+  }
+  return shares;
+}
+
 std::string share_text(const std::array<double, kProvenanceCount>& shares) {
   std::string text;
   for (std::size_t i = 0; i < kProvenanceCount; ++i) {
@@ -285,9 +294,9 @@ nlohmann::ordered_json json(const Simulation& simulation, const Result& result,
     provenance[std::string(kProvenanceNames[i])] = shares[i];
   }
   auto& families = json["time_by_family"] = nlohmann::ordered_json::object();
-  const TimeShare steps = all_steps(r);
+  const auto by_family = family_shares(r);
   for (std::size_t i = 0; i < kOpFamilyCount; ++i) {
-    families[std::string(kOpFamilyNames[i])] = share(steps.by_family[i], steps.total);
+    families[std::string(kOpFamilyNames[i])] = by_family[i];
   }
   json["steps"] = r.steps;
   json["prefill_steps"] = r.prefill_step_count;

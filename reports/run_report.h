@@ -27,6 +27,9 @@ std::string csv(const RunRecord& record);
 // Share of step time per provenance, in the order of the enum; sums to 1.
 std::array<double, kProvenanceCount> provenance_shares(const RunRecord& record);
 
+// Likewise per operator family.
+std::array<double, kOpFamilyCount> family_shares(const RunRecord& record);
+
 // "74 % measured, 26 % assumed"
 std::string share_text(const std::array<double, kProvenanceCount>& shares);
 

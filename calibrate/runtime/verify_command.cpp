@@ -11,6 +11,7 @@
 #include "calibrate/runtime/verify.h"
 #include "calibrate/runtime/wire_measurement.h"
 #include "sim/cli/load.h"
+#include "sim/cli/options.h"
 #include "sim/config/output.h"
 #include "sim/config/scenario_reader.h"
 

@@ -25,7 +25,7 @@ FormatError compare(const std::vector<double>& exact, const std::vector<float>& 
 
 }  // namespace
 
-FormatError measure_format_error(const GemmFormat& format, std::span<const float> weights,
+std::vector<float> format_output(const GemmFormat& format, std::span<const float> weights,
                                  std::span<const float> activations, std::int64_t m, std::int64_t n,
                                  std::int64_t k, bool search_clipping, WorkerPool& pool) {
   FT_KERNEL_CHECK(static_cast<std::int64_t>(weights.size()) == n * k &&
@@ -52,7 +52,14 @@ FormatError measure_format_error(const GemmFormat& format, std::span<const float
       break;
     }
   }
-  return compare(reference_fp64_gemm(activations, weights, m, n, k), out);
+  return out;
+}
+
+FormatError measure_format_error(const GemmFormat& format, std::span<const float> weights,
+                                 std::span<const float> activations, std::int64_t m, std::int64_t n,
+                                 std::int64_t k, bool search_clipping, WorkerPool& pool) {
+  return compare(reference_fp64_gemm(activations, weights, m, n, k),
+                 format_output(format, weights, activations, m, n, k, search_clipping, pool));
 }
 
 }  // namespace foretoken::kernels

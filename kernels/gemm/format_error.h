@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "kernels/gemm/descriptor.h"
 #include "kernels/gemm/worker_pool.h"
@@ -16,8 +17,13 @@ struct FormatError {
   double largest = 0;       // largest error over the outputs' root mean square
 };
 
-// weights [n][k], activations [m][k]; rounds both as the format says, runs the CPU kernel with fp32
-// output and compares.
+// weights [n][k], activations [m][k]; rounds both as the format says and runs the CPU kernel: its
+// fp32 output [m][n].
+std::vector<float> format_output(const GemmFormat& format, std::span<const float> weights,
+                                 std::span<const float> activations, std::int64_t m, std::int64_t n,
+                                 std::int64_t k, bool search_clipping, WorkerPool& pool);
+
+// The same, compared with the exact product of the operands.
 FormatError measure_format_error(const GemmFormat& format, std::span<const float> weights,
                                  std::span<const float> activations, std::int64_t m, std::int64_t n,
                                  std::int64_t k, bool search_clipping, WorkerPool& pool);

@@ -12,6 +12,7 @@
 
 #include "sim/cli/commands.h"
 #include "sim/cli/load.h"
+#include "sim/cli/progress.h"
 #include "sim/config/output.h"
 #include "sim/core/error.h"
 #include "sim/core/quantity.h"
@@ -138,7 +139,10 @@ std::vector<Row> simulate_rows(const CollectiveOptions& options, const Topology&
   }
   const double factor = bus_factor(request.kind, static_cast<int>(request.gpus.size()));
   std::vector<Row> rows;
-  for (const std::int64_t size : read_sizes(options.sizes)) {
+  const std::vector<std::int64_t> sizes = read_sizes(options.sizes);
+  const std::size_t count = sizes.size() * options.wires.size() * options.algorithms.size();
+  Progress progress("rows");
+  for (const std::int64_t size : sizes) {
     request.values = size / kRawBytes;
     for (const std::string& wire : options.wires) {
       request.wire = parse_format(wire, FormatRole::wire);
@@ -147,6 +151,7 @@ std::vector<Row> simulate_rows(const CollectiveOptions& options, const Topology&
         const CollectiveChoice choice = choose(topology, costs, request);
         const double seconds = to_seconds(choice.best.total);
         const double algbw = static_cast<double>(size) / seconds;
+        progress.update(static_cast<std::int64_t>(rows.size()), static_cast<std::int64_t>(count));
         rows.push_back({size, to_string(request.wire), algorithm, choice.best, algbw,
                         algbw * factor, choice.reason});
       }

@@ -5,11 +5,15 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 
+#include "sim/plan/error_probe.h"
+
 namespace foretoken::cli {
 
 using Action = std::function<int()>;
 
 void add_simulate(CLI::App& app, Action& action);
+// `make_probe` may be empty: no numeric errors.
+void add_compare(CLI::App& app, Action& action, const MakeErrorProbe& make_probe);
 void add_explain(CLI::App& app, Action& action);
 void add_collective(CLI::App& app, Action& action);
 void add_list(CLI::App& app, Action& action);

@@ -52,46 +52,57 @@ Profile load_profile(const std::vector<std::string>& paths, std::vector<std::str
 
 }  // namespace
 
-void add_scenario_options(CLI::App& command, ScenarioOptions& options) {
-  command.add_option("scenario", options.file, "Scenario file (YAML)")->required();
-  command
-      .add_option(
-          "--set", options.overrides,
-          "Override one value, such as --set workload.arrivals.poisson=9/s; may be repeated")
-      ->take_all()
-      ->expected(1)
-      ->type_name("KEY=VALUE");
-  command.add_option("--seed", options.seed, "Seed of the workload, instead of the scenario's");
-}
-
-Loaded load_simulation(const ScenarioOptions& options) {
-  ScenarioSpec scenario = config::read_scenario(options.file, options.overrides);
+ScenarioSpec read_scenario(const ScenarioOptions& options, const std::vector<std::string>& varied) {
+  ScenarioSpec scenario = config::read_scenario(options.file, options.overrides, varied);
   if (options.seed) {
     scenario.seed = *options.seed;
   }
-  ClusterSpec cluster = config::read_cluster(scenario.cluster);
-  std::vector<std::string> notes;
-  Profile profile = load_profile(profile_paths(scenario, cluster), notes);
-  for (const Profile& measured : options.measured) {
-    profile.override_with(measured);
+  return scenario;
+}
+
+const Profile& Loader::profile(const Paths& paths) {
+  const auto it = profiles_.find(paths);
+  if (it != profiles_.end()) {
+    return it->second;
   }
+  Profile stacked = load_profile(paths, notes_);
+  for (const Profile& measured : measured_) {
+    stacked.override_with(measured);
+  }
+  return profiles_.emplace(paths, std::move(stacked)).first->second;
+}
+
+const Trace& Loader::trace(const std::string& path) {
+  const auto it = traces_.find(path);
+  return it != traces_.end() ? it->second
+                             : traces_.emplace(path, config::read_trace(path)).first->second;
+}
+
+Simulation Loader::load(const ScenarioSpec& scenario) {
+  const std::lock_guard lock(mutex_);
+  ClusterSpec cluster = config::read_cluster(scenario.cluster);
+  const Paths paths = profile_paths(scenario, cluster);
   const ArrivalSpec& arrivals = scenario.workload.arrivals;
   const LengthSpec& lengths = scenario.workload.lengths;
-  std::optional<Trace> arrival_trace, length_trace;
-  if (arrivals.kind == ArrivalSpec::Kind::trace) {
-    arrival_trace = config::read_trace(arrivals.trace);
+  const Trace* arrival_trace =
+      arrivals.kind == ArrivalSpec::Kind::trace ? &trace(arrivals.trace) : nullptr;
+  const Trace* length_trace =
+      lengths.kind == LengthSpec::Kind::trace ? &trace(lengths.trace) : arrival_trace;
+  Workload workload = make_workload(scenario.workload, arrival_trace, length_trace, scenario.seed);
+  Simulation simulation(scenario, Topology(std::move(cluster)), profile(paths),
+                        std::move(workload));
+  auto& memory = collectives_[{scenario.cluster, paths}];
+  if (memory == nullptr) {
+    memory = std::make_shared<CollectiveMemory>();
   }
-  if (lengths.kind == LengthSpec::Kind::trace && lengths.trace != arrivals.trace) {
-    length_trace = config::read_trace(lengths.trace);
-  }
-  const Trace* length_source = length_trace    ? &*length_trace
-                               : arrival_trace ? &*arrival_trace
-                                               : nullptr;
-  Workload workload = make_workload(scenario.workload, arrival_trace ? &*arrival_trace : nullptr,
-                                    length_source, scenario.seed);
-  return {
-      Simulation(scenario, Topology(std::move(cluster)), std::move(profile), std::move(workload)),
-      std::move(notes)};
+  simulation.share_collectives(memory);
+  return simulation;
+}
+
+Loaded load_simulation(const ScenarioOptions& options) {
+  Loader loader(options.measured);
+  Simulation simulation = loader.load(read_scenario(options));
+  return {std::move(simulation), loader.notes()};
 }
 
 Profile load_device_profile(const std::vector<std::string>& names, const ClusterSpec& cluster) {

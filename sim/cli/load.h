@@ -1,9 +1,12 @@
 // From a scenario file to a simulation that is ready to run: reads everything the scenario names.
 #pragma once
 
-#include <CLI/CLI.hpp>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sim/serving/simulation.h"
@@ -18,11 +21,38 @@ struct ScenarioOptions {
   std::vector<Profile> measured;  // stacked over the scenario's profiles: what was just measured
 };
 
-void add_scenario_options(CLI::App& command, ScenarioOptions& options);
+// `varied`: further "key=value", of --vary.
+ScenarioSpec read_scenario(const ScenarioOptions& options,
+                           const std::vector<std::string>& varied = {});
+
+// Makes simulations. What several of them share, profiles, traces and the durations of collectives,
+// is read and found once. Safe to call from several threads.
+class Loader {
+ public:
+  // `measured`: stacked over the profiles that every scenario names.
+  explicit Loader(std::vector<Profile> measured = {}) : measured_(std::move(measured)) {}
+
+  Simulation load(const ScenarioSpec& scenario);
+  // What the reader should know about the inputs, a line each.
+  std::vector<std::string> notes() const { return notes_; }
+
+ private:
+  using Paths = std::vector<std::string>;
+  const Profile& profile(const Paths& paths);
+  const Trace& trace(const std::string& path);
+
+  std::vector<Profile> measured_;
+  std::mutex mutex_;
+  std::map<Paths, Profile> profiles_;
+  std::map<std::string, Trace> traces_;
+  // By cluster and profiles.
+  std::map<std::pair<std::string, Paths>, std::shared_ptr<CollectiveMemory>> collectives_;
+  std::vector<std::string> notes_;
+};
 
 struct Loaded {
   Simulation simulation;
-  std::vector<std::string> notes;  // what the reader should know about the inputs, a line each
+  std::vector<std::string> notes;
 };
 Loaded load_simulation(const ScenarioOptions& options);
 // The named profiles stacked, later over earlier; the cluster's default when none is named.

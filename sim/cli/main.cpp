@@ -9,12 +9,17 @@
 #include <vector>
 
 #include "sim/cli/commands.h"
+#include "sim/cli/completion.h"
+#include "sim/cli/help.h"
 #include "sim/core/error.h"
 #include "sim/core/quantity.h"
 #if FORETOKEN_HAVE_CALIBRATE
 #include "calibrate/commands.h"
+#endif
+#if FORETOKEN_HAVE_IMPORT
 #include "calibrate/detect/detect_command.h"
 #include "calibrate/import/import_command.h"
+#include "calibrate/quality/kernel_error_probe.h"
 #include "calibrate/runtime/verify_command.h"
 #endif
 
@@ -39,23 +44,41 @@ std::string unknown_command(const CLI::App& app, const std::string& word) {
                       : fmt::format("unknown command \"{}\" (did you mean \"{}\"?)", word, near);
 }
 
+foretoken::MakeErrorProbe error_probe() {
+#if FORETOKEN_HAVE_IMPORT
+  return foretoken::quality::make_kernel_error_probe;
+#else
+  return {};
+#endif
+}
+
 int parse_and_run(int argc, char** argv) {
   CLI::App app{
       "foretoken predicts how fast a language model will serve: time to first token, time "
       "per token and throughput, on any cluster, at any bit width."};
   app.set_version_flag("--version", "foretoken " FORETOKEN_VERSION);
   app.require_subcommand(1);
+  foretoken::cli::use_manual(app);
   foretoken::cli::Action action;
   foretoken::cli::add_simulate(app, action);
+  foretoken::cli::add_compare(app, action, error_probe());
   foretoken::cli::add_explain(app, action);
   foretoken::cli::add_collective(app, action);
   foretoken::cli::add_topology(app, action);
   foretoken::cli::add_list(app, action);
 #if FORETOKEN_HAVE_CALIBRATE
   foretoken::calibrate::add_calibrate(app, action);
+#endif
+#if FORETOKEN_HAVE_IMPORT
   foretoken::calibrate::add_detect(app, action);
   foretoken::importer::add_import(app, action);
   foretoken::runtime::add_verify(app, action);
+#endif
+  foretoken::cli::add_completion(app, action);
+  foretoken::cli::add_help(app, action);
+#if FORETOKEN_HAVE_IMPORT
+#elif FORETOKEN_HAVE_CALIBRATE
+  app.footer("Portable build: the commands `import`, `verify` and `topology detect` are absent.");
 #else
   app.footer(
       "Built without calibrate/: the commands `calibrate`, `verify`, `import` and `topology "

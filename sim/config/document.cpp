@@ -249,9 +249,10 @@ std::shared_ptr<const Node> read_document(const std::string& path) {
 }
 
 std::shared_ptr<const Node> with_override(const std::shared_ptr<const Node>& root,
-                                          const std::string& assignment) {
+                                          const std::string& assignment,
+                                          const std::string& option) {
   const auto equals = assignment.find('=');
-  const std::string origin = "--set " + assignment;
+  const std::string origin = option + " " + assignment;
   if (equals == std::string::npos || equals == 0) {
     throw InputError(SourceMark{origin, 0, 0}, "", "write it as key.path=value");
   }

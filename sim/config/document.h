@@ -42,9 +42,10 @@ std::shared_ptr<const Node> read_document(const std::string& path);
 
 // `key=value` with a dotted key: returns a copy of the tree in which that value stands in place of
 // what was there. The value is parsed as YAML, so `--set workload.arrivals={poisson: 9/s}` works.
-// Maps on the way are made when absent.
+// Maps on the way are made when absent. `option` is named in messages.
 std::shared_ptr<const Node> with_override(const std::shared_ptr<const Node>& root,
-                                          const std::string& assignment);
+                                          const std::string& assignment,
+                                          const std::string& option = "--set");
 
 // Canonical text: what the scenario's hash is taken of. Does not depend on layout or comments.
 std::string canonical_text(const Node& node);

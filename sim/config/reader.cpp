@@ -97,6 +97,15 @@ std::string read_choice(const Node& node, const std::string& path,
                                   fmt::join(choices, ", ")));
 }
 
+Format read_format(const Node& node, const std::string& path, FormatRole role) {
+  const std::string text = read_string(node, path);
+  try {
+    return parse_format(text, role);
+  } catch (const InputError& error) {
+    throw InputError(node.mark, path, error.what());
+  }
+}
+
 MapReader::MapReader(const Node& node, std::string path) : node_(&node), path_(std::move(path)) {
   if (node.kind != Node::Kind::map && node.kind != Node::Kind::null) {
     fail(node, path_, fmt::format("expected a map of keys, found {}", describe(node)));

@@ -21,6 +21,7 @@
 
 #include "sim/config/document.h"
 #include "sim/core/quantity.h"
+#include "sim/spec/format.h"
 
 namespace foretoken::config {
 
@@ -48,6 +49,7 @@ double read_quantity(const Node& node, const std::string& path, Unit unit,
                      RealRange range = kNotNegative);
 std::string read_choice(const Node& node, const std::string& path,
                         std::span<const std::string_view> choices);
+Format read_format(const Node& node, const std::string& path, FormatRole role);
 
 class MapReader {
  public:

@@ -30,15 +30,6 @@ std::string resolve(const Node& node, const std::string& path, const std::string
                                   name, near));
 }
 
-Format read_format(const Node& node, const std::string& path, FormatRole role) {
-  const std::string text = read_string(node, path);
-  try {
-    return parse_format(text, role);
-  } catch (const InputError& error) {
-    throw InputError(node.mark, path, error.what());
-  }
-}
-
 Format format_or(MapReader& map, std::string_view key, Format fallback, FormatRole role) {
   const Node* node = map.find(key);
   return node ? read_format(*node, map.path(key), role) : fallback;
@@ -386,10 +377,14 @@ ScenarioSpec parse_scenario(const std::shared_ptr<const Node>& root, const std::
   return spec;
 }
 
-ScenarioSpec read_scenario(const std::string& path, const std::vector<std::string>& overrides) {
+ScenarioSpec read_scenario(const std::string& path, const std::vector<std::string>& overrides,
+                           const std::vector<std::string>& varied) {
   auto root = read_document(path);
   for (const std::string& assignment : overrides) {
     root = with_override(root, assignment);
+  }
+  for (const std::string& assignment : varied) {
+    root = with_override(root, assignment, "--vary");
   }
   return parse_scenario(root, path);
 }

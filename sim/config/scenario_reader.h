@@ -13,8 +13,10 @@
 
 namespace foretoken::config {
 
-// `overrides` are "key.path=value", applied in order before reading. Throws InputError.
-ScenarioSpec read_scenario(const std::string& path, const std::vector<std::string>& overrides = {});
+// `overrides` (of --set) and then `varied` (of --vary) are "key.path=value", applied in order
+// before reading. Throws InputError.
+ScenarioSpec read_scenario(const std::string& path, const std::vector<std::string>& overrides = {},
+                           const std::vector<std::string>& varied = {});
 ScenarioSpec parse_scenario(const std::shared_ptr<const Node>& root, const std::string& file);
 
 }  // namespace foretoken::config

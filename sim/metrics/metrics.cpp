@@ -109,6 +109,7 @@ Distribution weighted_distribution(std::vector<std::pair<Time, std::int64_t>> va
   }
   d.std_dev = std::sqrt(squares / n);
   std::vector<std::int64_t> through;  // how many values up to and including each run
+  through.reserve(values.size());
   for (const auto& [value, count] : values) {
     through.push_back((through.empty() ? 0 : through.back()) + count);
   }
@@ -154,13 +155,28 @@ std::vector<std::pair<std::string, double>> Summary::metrics() const {
   return all;
 }
 
+Latencies latencies(const RunRecord& run, double warmup) {
+  Latencies all;
+  const auto skipped = static_cast<std::size_t>(warmup_count(run.requests.size(), warmup));
+  for (std::size_t i = skipped; i < run.requests.size(); ++i) {
+    const RequestRecord& r = run.requests[i];
+    if (r.failed()) {
+      continue;
+    }
+    all.ttft.push_back(to_millis(r.first_token - r.arrival));
+    all.e2el.push_back(to_millis(r.finish - r.arrival));
+    if (r.output_tokens > 1) {
+      all.tpot.push_back(to_millis(r.finish - r.first_token) /
+                         static_cast<double>(r.output_tokens - 1));
+    }
+  }
+  return all;
+}
+
 Summary summarise(const RunRecord& run, double warmup, const std::optional<SloSpec>& slo) {
   Summary summary;
-  std::vector<double> ttft, tpot, e2el;
-  const std::int64_t skipped = warmup_count(run.requests.size(), warmup);
   std::int64_t good = 0;
-  for (std::size_t i = 0; i < run.requests.size(); ++i) {
-    const RequestRecord& r = run.requests[i];
+  for (const RequestRecord& r : run.requests) {
     if (r.failed()) {
       ++summary.failed;
       continue;
@@ -169,15 +185,6 @@ Summary summarise(const RunRecord& run, double warmup, const std::optional<SloSp
     summary.total_input_tokens += r.input_tokens;
     summary.total_output_tokens += r.output_tokens;
     good += slo && meets(r, *slo) ? 1 : 0;
-    if (static_cast<std::int64_t>(i) < skipped) {
-      continue;
-    }
-    ttft.push_back(to_millis(r.first_token - r.arrival));
-    e2el.push_back(to_millis(r.finish - r.arrival));
-    if (r.output_tokens > 1) {
-      tpot.push_back(to_millis(r.finish - r.first_token) /
-                     static_cast<double>(r.output_tokens - 1));
-    }
   }
   const Time start = run.requests.empty() ? kTimeZero : run.requests.front().arrival;
   summary.duration_s = to_seconds(std::max(run.end - start, kTimeZero));
@@ -191,9 +198,10 @@ Summary summarise(const RunRecord& run, double warmup, const std::optional<SloSp
       summary.request_goodput = static_cast<double>(good) / seconds;
     }
   }
-  summary.ttft = distribution(std::move(ttft));
-  summary.tpot = distribution(std::move(tpot));
-  summary.e2el = distribution(std::move(e2el));
+  Latencies all = latencies(run, warmup);
+  summary.ttft = distribution(std::move(all.ttft));
+  summary.tpot = distribution(std::move(all.tpot));
+  summary.e2el = distribution(std::move(all.e2el));
   summary.itl = weighted_distribution(run.gaps);
   if (!run.requests.empty()) {
     summary.overload = judge(run, summary);

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "sim/core/units.h"
+#include "sim/metrics/timeline.h"
 #include "sim/model/operator.h"
 #include "sim/spec/provenance.h"
 #include "sim/spec/scenario.h"
@@ -24,6 +25,7 @@ namespace foretoken {
 
 struct RequestRecord {
   Time arrival = kTimeZero;
+  Time started = kTimeNever;  // its first step
   Time first_token = kTimeNever;
   Time finish = kTimeNever;
   std::int64_t input_tokens = 0;
@@ -50,8 +52,10 @@ struct RunRecord {
   std::vector<RequestRecord> requests;  // in order of arrival
   // Gaps between tokens, run-length coded: (gap, how many requests saw it). Warm-up left out.
   std::vector<std::pair<Time, std::int64_t>> gaps;
-  // KV blocks in use after each step of the first replica, where asked for.
-  std::vector<std::pair<Time, std::int64_t>> kv_timeline;
+  // Where asked for (Recording): every step in the order in which they ended, and a stretch in
+  // detail.
+  std::vector<StepSample> timeline;
+  RunTrace trace;
   Time end = kTimeZero;     // last token of all
   TimeShare prefill_steps;  // steps that held prompt tokens
   TimeShare decode_steps;   // the others
@@ -104,6 +108,12 @@ double percentile(const std::vector<double>& sorted, double percent);
 Distribution distribution(std::vector<double> values);
 // The same over (value, count) pairs.
 Distribution weighted_distribution(std::vector<std::pair<Time, std::int64_t>> values);
+
+// Milliseconds of every request that counts for the percentiles.
+struct Latencies {
+  std::vector<double> ttft, tpot, e2el;
+};
+Latencies latencies(const RunRecord& run, double warmup);
 
 Summary summarise(const RunRecord& run, double warmup, const std::optional<SloSpec>& slo);
 

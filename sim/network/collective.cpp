@@ -58,17 +58,21 @@ struct Simulated {
   int steps = 0;
 };
 
-// Algorithm, protocol and chunks are stated.
-Simulated simulate(const Topology& topology, const CollectiveCosts& costs,
-                   const CollectiveRequest& request) {
-  const Schedule schedule = make_schedule(topology, costs, request);
+ScheduleTime run_alone(const Schedule& schedule, std::vector<double> capacity) {
   EventQueue queue;
-  FlowNetwork network(queue, effective_capacity(topology, costs));
+  FlowNetwork network(queue, std::move(capacity));
   ScheduleRun run(queue, network, schedule);
   run.start();
   queue.run();
   FT_CHECK(run.done(), "a collective stopped before its end");
-  const ScheduleTime time = run.time();
+  return run.time();
+}
+
+// Algorithm, protocol and chunks are stated.
+Simulated simulate(const Topology& topology, const CollectiveCosts& costs,
+                   const CollectiveRequest& request) {
+  const Schedule schedule = make_schedule(topology, costs, request);
+  const ScheduleTime time = run_alone(schedule, effective_capacity(topology, costs));
   const Time t0 = slower(fixed_time(costs, request.algorithm, request.protocol), costs);
   Simulated result;
   result.steps = time.steps;
@@ -258,6 +262,33 @@ Schedule make_schedule(const Topology& topology, const CollectiveCosts& costs,
     algorithm.build(builder);
   }
   return builder.take();
+}
+
+CollectiveAnatomy dissect(const Topology& topology, const CollectiveCosts& costs,
+                          const CollectiveRequest& request) {
+  CollectiveAnatomy anatomy;
+  if (trivial(request)) {
+    return anatomy;
+  }
+  anatomy.time = simulate(topology, costs, request).time;
+  const Schedule schedule = make_schedule(topology, costs, request);
+  const std::vector<double> capacity = effective_capacity(topology, costs);
+  const Time whole = run_alone(schedule, capacity).total;
+  const Time apart = run_alone(schedule.without_shared_middle(capacity), capacity).total;
+  anatomy.contention = std::clamp(whole - apart, kTimeZero, anatomy.time.wire);
+  std::vector<double> bytes(capacity.size(), 0.0);
+  schedule.add_link_bytes(bytes, 1);
+  double longest = 0;
+  for (int link = 0; link < topology.link_count(); ++link) {
+    const double busy =
+        bytes[static_cast<std::size_t>(link)] / capacity[static_cast<std::size_t>(link)];
+    if (busy > longest) {
+      longest = busy;
+      anatomy.critical_link = link;
+    }
+  }
+  anatomy.critical_share = longest / to_seconds(anatomy.time.total);
+  return anatomy;
 }
 
 CollectiveChoice choose(const Topology& topology, const CollectiveCosts& costs,

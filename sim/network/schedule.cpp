@@ -39,6 +39,30 @@ TaskId Schedule::add_work(int rank, Time duration, std::span<const TaskId> after
   return add({0, duration, -1, rank, 0, 0}, after);
 }
 
+void Schedule::add_link_bytes(std::vector<double>& bytes, double factor) const {
+  for (const Task& task : tasks_) {
+    if (task.path >= 0) {
+      const SchedulePath& path = paths_[task.path];
+      for (const LinkId link : path.links) {
+        bytes[link] += factor * path.stretch * static_cast<double>(task.bytes);
+      }
+    }
+  }
+}
+
+Schedule Schedule::without_shared_middle(std::span<const double> capacity) const {
+  Schedule apart = *this;
+  for (SchedulePath& path : apart.paths_) {
+    for (std::size_t i = 1; i + 1 < path.links.size(); ++i) {
+      path.cap = std::min(path.cap, capacity[static_cast<std::size_t>(path.links[i])]);
+    }
+    if (path.links.size() > 2) {
+      path.links = {path.links.front(), path.links.back()};
+    }
+  }
+  return apart;
+}
+
 ScheduleRun::ScheduleRun(EventQueue& queue, FlowNetwork& network, const Schedule& schedule,
                          EventHandler* finished, std::uint64_t payload)
     : queue_(&queue),
@@ -77,6 +101,9 @@ void ScheduleRun::link_successors() {
 
 void ScheduleRun::start() {
   started_ = queue_->now();
+  if (observer_ != nullptr) {
+    sent_at_.resize(states_.size());
+  }
   for (std::size_t i = 0; i < states_.size(); ++i) {
     if (schedule_->tasks_[i].waits_for == 0) {
       begin(static_cast<TaskId>(i));
@@ -131,6 +158,9 @@ void ScheduleRun::line_up(TaskId id) {
 void ScheduleRun::send(TaskId id) {
   const Schedule::Task& task = schedule_->tasks_[id];
   const SchedulePath& path = schedule_->path(task.path);
+  if (observer_ != nullptr) {
+    sent_at_[id] = queue_->now();
+  }
   network_->start(
       path.links, path.stretch * static_cast<double>(task.bytes), *this,
       (static_cast<std::uint64_t>(id) << 1) | static_cast<std::uint64_t>(Event::complete),
@@ -138,7 +168,11 @@ void ScheduleRun::send(TaskId id) {
 }
 
 void ScheduleRun::leave_line(TaskId id) {
-  Line& line = lines_[schedule_->tasks_[id].path];
+  const Schedule::Task& task = schedule_->tasks_[id];
+  if (observer_ != nullptr) {
+    observer_->transferred(schedule_->path(task.path), task.bytes, sent_at_[id], queue_->now());
+  }
+  Line& line = lines_[task.path];
   line.first = states_[id].next_in_line;
   if (line.first >= 0) {
     send(line.first);

@@ -21,6 +21,15 @@ struct SchedulePath {
   double stretch = 1;        // bytes on the links per byte sent: a protocol's flags
 };
 
+// Told of every transfer when its last byte has left the links; it began at `begin`.
+class TransferObserver {
+ public:
+  virtual void transferred(const SchedulePath& path, std::int64_t bytes, Time begin, Time end) = 0;
+
+ protected:
+  ~TransferObserver() = default;
+};
+
 class Schedule {
  public:
   explicit Schedule(int ranks) : sent_(ranks, 0) {}
@@ -41,6 +50,11 @@ class Schedule {
 
   // Bytes that leave the rank, over all its transfers.
   std::int64_t bytes_sent(int rank) const { return sent_[rank]; }
+  // Adds what crosses each link, times `factor`. REQUIRES: bytes has an entry for every link.
+  void add_link_bytes(std::vector<double>& bytes, double factor) const;
+  // The same schedule without sharing on the way: of each path only the first and the last link are
+  // left, those of its ends, and what lies between becomes a limit of each transfer's own.
+  Schedule without_shared_middle(std::span<const double> capacity) const;
 
  private:
   friend class ScheduleRun;
@@ -80,6 +94,8 @@ class ScheduleRun final : private EventHandler {
   ScheduleRun& operator=(const ScheduleRun&) = delete;
 
   void start();
+  // REQUIRES: called before start(); the observer outlives the run.
+  void observe(TransferObserver& observer) { observer_ = &observer; }
   bool done() const { return left_ == 0; }
   // REQUIRES: done().
   ScheduleTime time() const { return result_; }
@@ -112,6 +128,8 @@ class ScheduleRun final : private EventHandler {
   FlowNetwork* network_;
   const Schedule* schedule_;
   EventHandler* finished_;
+  TransferObserver* observer_ = nullptr;
+  std::vector<Time> sent_at_;  // by task, where observed
   std::uint64_t payload_;
   std::vector<State> states_;
   std::vector<std::int32_t> first_successor_;

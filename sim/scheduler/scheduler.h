@@ -28,6 +28,10 @@ struct SchedulerLimits {
   // Steps that share the running requests: a step takes at most ceil(running / this) decodes. 1:
   // all.
   int micro_batches = 1;
+  // While decodes run, prompts wait until a step would hold so many tokens, but at most so many
+  // steps in a row. 0: they never wait. Continuous batching only.
+  std::int64_t batch_wait_tokens = 0;
+  int batch_wait_steps = 0;
 };
 
 using RequestId = std::int32_t;

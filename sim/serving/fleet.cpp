@@ -17,7 +17,8 @@ Fleet::Fleet(const Config& config, const Workload& workload, const CostModel& co
     : workload_(workload),
       router_(config.router),
       max_model_len_(config.max_model_len),
-      front_end_(draw.duration(cost.host_request())) {
+      front_end_(draw.duration(cost.host_request())),
+      progress_(config.progress) {
   for (const Request& request : workload.requests) {
     RequestRecord record;
     record.arrival = request.arrival;
@@ -35,7 +36,7 @@ Fleet::Fleet(const Config& config, const Workload& workload, const CostModel& co
   for (std::size_t i = 0; i < config.stages.size(); ++i) {
     replicas_.push_back(std::make_unique<Replica>(
         Replica::Shared{events_, record_, *this, cost, draw, first_scored, config.host_overlap,
-                        config.timeline && i == 0, network_ ? &*network_ : nullptr},
+                        config.recording, network_ ? &*network_ : nullptr},
         static_cast<int>(i), config.limits, config.stages[i]));
   }
 }
@@ -126,6 +127,9 @@ std::int64_t Fleet::waiting() const {
 
 void Fleet::finished(std::int32_t) {
   ++finished_;
+  if (progress_ && finished_ % 16 == 0) {
+    progress_(finished_, static_cast<std::int64_t>(record_.requests.size()));
+  }
   send_next_of_closed_loop();
 }
 

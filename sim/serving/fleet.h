@@ -1,6 +1,8 @@
 // All replicas of a deployment behind a router, fed with a workload.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -21,10 +23,12 @@ class Fleet final : public EventHandler, private CompletionListener {
     Router router = Router::least_loaded;
     std::int64_t max_model_len = 0;
     double warmup = 0;
-    bool timeline = false;
+    Recording recording = {};
     HostOverlap host_overlap = HostOverlap::none;
     // Bytes per second of each link, where replicas share some; empty: they do not.
     std::vector<double> shared_links = {};
+    // Told how many requests are finished, now and then; may be empty.
+    std::function<void(std::int64_t done, std::int64_t total)> progress = {};
   };
 
   Fleet(const Config& config, const Workload& workload, const CostModel& cost,
@@ -57,6 +61,7 @@ class Fleet final : public EventHandler, private CompletionListener {
   std::int32_t next_ = 0;             // next request to arrive
   std::size_t turn_ = 0;
   std::int64_t finished_ = 0;
+  std::function<void(std::int64_t, std::int64_t)> progress_;
 };
 
 }  // namespace foretoken

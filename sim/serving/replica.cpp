@@ -19,6 +19,7 @@ Replica::Replica(Shared shared, int index, const SchedulerLimits& limits,
       runs_.push_back(std::make_unique<StageRun>(*stage, shared_.events, *shared_.network));
     }
     waiting_.resize(stages_.size());
+    tracers_.resize(stages_.size());
   }
 }
 
@@ -65,7 +66,20 @@ void Replica::try_start() {
   scheduler_->schedule(slot->plan);
   if (!slot->plan.empty()) {
     const auto index = static_cast<std::size_t>(slot - slots_.begin());
+    mark_started(slot->plan);
+    slot->busy = true;
+    slot->begin = shared_.events.now();
+    slot->index = shared_.record.steps;
+    slot->traced = wants_trace();
     shared_.network != nullptr ? start_shared(index) : start(index);
+  }
+}
+
+void Replica::mark_started(const StepPlan& plan) {
+  for (const StepPlan::Item& item : plan.prefill) {
+    const std::int32_t request = request_of_[static_cast<std::size_t>(item.request)];
+    RequestRecord& record = shared_.record.requests[static_cast<std::size_t>(request)];
+    record.started = std::min(record.started, shared_.events.now());
   }
 }
 
@@ -86,8 +100,7 @@ void Replica::add_host_share(StepTime& total, const StepPlan& plan, Time host,
 }
 
 void Replica::start(std::size_t slot) {
-  Slot& s = slots_[slot];
-  s.busy = true;
+  const Slot& s = slots_[slot];
   StepTime total;
   const Time host = shared_.draw.duration(host_estimate(s.plan));
   const bool overlapped = overlaps(s.plan);
@@ -95,12 +108,20 @@ void Replica::start(std::size_t slot) {
   Time ready = overlapped ? shared_.events.now() : host_done;
   for (std::size_t stage = 0; stage < stages_.size(); ++stage) {
     const StepTime time = stages_[stage]->time(s.plan.shape);
-    ready = std::max(ready, stage_free_[stage]) + time.share.total;
+    ready = std::max(ready, stage_free_[stage]);
+    if (s.traced) {
+      add_trace(trace_alone(*stages_[stage], s.plan.shape, index_, static_cast<int>(stage), s.index,
+                            ready));
+    }
+    ready += time.share.total;
     if (overlapped && stage == 0) {
       ready = std::max(ready, host_done);  // the host of the first stage prepares the next step
     }
     stage_free_[stage] = ready;
     total.add(time);
+  }
+  if (s.traced) {
+    shared_.record.trace.hosts.push_back({index_, s.index, s.begin, host_done});
   }
   add_host_share(total, s.plan, host, overlapped);
   count_step(s.plan);
@@ -113,11 +134,13 @@ void Replica::start(std::size_t slot) {
 
 void Replica::start_shared(std::size_t slot) {
   Slot& s = slots_[slot];
-  s.busy = true;
   s.time = {};
   s.stage = 0;
   s.host = shared_.draw.duration(host_estimate(s.plan));
   s.host_done = shared_.events.now() + s.host;
+  if (s.traced) {
+    shared_.record.trace.hosts.push_back({index_, s.index, s.begin, s.host_done});
+  }
   stage_free_.front() = kTimeNever;  // until it has left the first stage
   count_step(s.plan);
   const Time ready = overlaps(s.plan) ? shared_.events.now() : s.host_done;
@@ -129,13 +152,27 @@ void Replica::stage_ready(std::size_t slot) {
   if (runs_[stage]->running()) {
     waiting_[stage].push_back(slot);
   } else {
-    runs_[stage]->start(slots_[slot].plan.shape, *this, kStageDone | slot);
+    begin_stage(slot);
   }
+}
+
+void Replica::begin_stage(std::size_t slot) {
+  const Slot& s = slots_[slot];
+  StageRun& run = *runs_[s.stage];
+  if (s.traced) {
+    tracers_[s.stage].begin(index_, static_cast<int>(s.stage), s.index, shared_.events.now(),
+                            kTimeZero);
+  }
+  run.observe(s.traced ? &tracers_[s.stage] : nullptr);
+  run.start(s.plan.shape, *this, kStageDone | slot);
 }
 
 void Replica::stage_done(std::size_t slot) {
   Slot& s = slots_[slot];
   s.time.add(runs_[s.stage]->time());
+  if (s.traced) {
+    add_trace(tracers_[s.stage].take(shared_.events.now()));
+  }
   const bool held = s.stage == 0 && overlaps(s.plan) && s.host_done > shared_.events.now();
   if (held) {  // the host of the first stage prepares the next step
     shared_.events.schedule(s.host_done, *this, kStageLeft | slot);
@@ -156,7 +193,7 @@ void Replica::stage_left(std::size_t slot) {
   if (!waiting_[stage].empty()) {
     const std::size_t next = waiting_[stage].front();
     waiting_[stage].pop_front();
-    runs_[stage]->start(slots_[next].plan.shape, *this, kStageDone | next);
+    begin_stage(next);
   }
   if (stage == 0) {
     stage_free_.front() = shared_.events.now();
@@ -189,6 +226,37 @@ void Replica::count_time(const StepPlan& plan, const StepTime& time) {
   }
 }
 
+// Whether the step that begins now belongs to the traced stretch.
+bool Replica::wants_trace() const {
+  const auto& window = shared_.recording.trace;
+  if (!window || shared_.events.now() < window->from || shared_.events.now() >= window->until) {
+    return false;
+  }
+  RunTrace& trace = shared_.record.trace;
+  trace.full = trace.events >= window->max_events;
+  return !trace.full;
+}
+
+void Replica::add_trace(StageTrace trace) {
+  shared_.record.trace.events += trace.events(static_cast<std::size_t>(stages_.front()->ranks()));
+  shared_.record.trace.stages.push_back(std::move(trace));
+}
+
+void Replica::sample(const Slot& slot) {
+  StepSample sample;
+  sample.begin = slot.begin;
+  sample.end = shared_.events.now();
+  sample.replica = index_;
+  const BatchShape& shape = slot.plan.shape;
+  sample.rows = static_cast<std::int32_t>(shape.rows);
+  sample.prefill_tokens = shape.tokens() - shape.decode_sequences;
+  sample.decode_sequences = shape.decode_sequences;
+  sample.waiting = scheduler_->waiting();
+  sample.running = scheduler_->running();
+  sample.kv_blocks = scheduler_->used_blocks();
+  shared_.record.timeline.push_back(sample);
+}
+
 void Replica::emit_token(RequestId id, Time now) {
   Time& last = last_token_[static_cast<std::size_t>(id)];
   const std::int32_t request = request_of_[static_cast<std::size_t>(id)];
@@ -215,8 +283,8 @@ void Replica::finish(std::size_t slot) {
   }
   scheduler_->complete(s.plan, outcome_);
   s.busy = false;
-  if (shared_.timeline) {
-    shared_.record.kv_timeline.emplace_back(now, scheduler_->used_blocks());
+  if (shared_.recording.timeline) {
+    sample(s);
   }
   for (const RequestId id : outcome_.first_tokens) {
     emit_token(id, now);

@@ -16,6 +16,7 @@
 #include "sim/metrics/metrics.h"
 #include "sim/scheduler/schedulers.h"
 #include "sim/step/stage_run.h"
+#include "sim/step/stage_trace.h"
 #include "sim/step/step_timer.h"
 
 namespace foretoken {
@@ -39,7 +40,7 @@ class Replica final : public EventHandler {
     const CostDraw& draw;
     std::int32_t first_scored;  // requests before this one are warm-up
     HostOverlap overlap;
-    bool timeline;         // record the KV use
+    Recording recording;
     FlowNetwork* network;  // that replicas share; null: each has its links to itself
   };
 
@@ -59,6 +60,9 @@ class Replica final : public EventHandler {
   struct Slot {
     StepPlan plan;
     bool busy = false;
+    Time begin = kTimeZero;
+    std::int64_t index = 0;  // among the run's steps
+    bool traced = false;
     // Where links are shared: what is known of the step so far.
     StepTime time = {};
     Time host = kTimeZero;
@@ -82,8 +86,13 @@ class Replica final : public EventHandler {
   void stage_left(std::size_t slot);
   void finish(std::size_t slot);
   bool overlaps(const StepPlan& plan) const;
+  void mark_started(const StepPlan& plan);
   void count_step(const StepPlan& plan);
   void count_time(const StepPlan& plan, const StepTime& time);
+  bool wants_trace() const;
+  void add_trace(StageTrace trace);
+  void begin_stage(std::size_t slot);
+  void sample(const Slot& slot);
   void emit_token(RequestId id, Time now);
   Estimate host_estimate(const StepPlan& plan) const;
   void add_host_share(StepTime& total, const StepPlan& plan, Time host, bool overlapped) const;
@@ -95,6 +104,7 @@ class Replica final : public EventHandler {
   std::vector<Time> stage_free_;
   // Where links are shared: the stages at work, and the slots that wait for each.
   std::vector<std::unique_ptr<StageRun>> runs_;
+  std::vector<StageTracer> tracers_;
   std::vector<std::deque<std::size_t>> waiting_;
   std::vector<Slot> slots_;
   StepOutcome outcome_;

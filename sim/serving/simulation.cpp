@@ -1,14 +1,11 @@
 #include "sim/serving/simulation.h"
 
 #include <algorithm>
-#include <atomic>
 #include <deque>
-#include <exception>
-#include <mutex>
-#include <thread>
 
 #include "sim/core/error.h"
 #include "sim/serving/fleet.h"
+#include "sim/serving/in_parallel.h"
 
 namespace foretoken {
 namespace {
@@ -23,40 +20,12 @@ void set_if(Profile& profile, const char* key, const std::optional<Time>& value)
 std::vector<Summary> run_replications(const Simulation& simulation, const RunOptions& options) {
   const int total = options.replications;
   std::vector<Summary> summaries(static_cast<std::size_t>(total));
-  std::atomic<int> next{0}, done{0};
-  std::mutex mutex;
-  std::exception_ptr failure;
-  const auto work = [&] {
-    for (int i = next++; i < total; i = next++) {
-      try {
-        const CostDraw draw(simulation.scenario().seed, i, total);
-        const RunRecord record = simulation.run(draw, options.exact);
-        summaries[static_cast<std::size_t>(i)] =
-            summarise(record, simulation.scenario().workload.warmup, simulation.scenario().slo);
-      } catch (...) {
-        const std::lock_guard lock(mutex);
-        failure = failure ? failure : std::current_exception();
-      }
-      const std::lock_guard lock(mutex);
-      ++done;
-      if (options.progress) {
-        options.progress(done, total);
-      }
-    }
-  };
-  const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  const int count = std::min(options.threads > 0 ? options.threads : cores, total);
-  std::vector<std::thread> threads;
-  threads.reserve(static_cast<std::size_t>(count));
-  for (int i = 0; i < count; ++i) {
-    threads.emplace_back(work);
-  }
-  for (std::thread& thread : threads) {
-    thread.join();
-  }
-  if (failure) {
-    std::rethrow_exception(failure);
-  }
+  in_parallel(total, options.threads, options.progress, [&](int i) {
+    const CostDraw draw(simulation.scenario().seed, i, total);
+    const RunRecord record = simulation.run(draw, options.exact);
+    summaries[static_cast<std::size_t>(i)] =
+        summarise(record, simulation.scenario().workload.warmup, simulation.scenario().slo);
+  });
   return summaries;
 }
 
@@ -154,6 +123,7 @@ StepContext Simulation::step_context() const {
   context.collective = collective_costs(*cost_);
   context.overlap = scenario_.engine.overlap_collectives;
   read_engine_all_reduce(cost_->profile(), context);
+  context.memory = collectives_;
   context.wire = read_wire(cost_->profile());
   return context;
 }
@@ -169,12 +139,17 @@ SchedulerLimits Simulation::scheduler_limits() const {
   limits.batching = scenario_.engine.batching;
   limits.admission = scenario_.engine.admission;
   limits.decode_first = scenario_.engine.decode_first;
+  limits.batch_wait_tokens =
+      std::llround(scenario_.engine.batch_wait_max_tokens_ratio *
+                   static_cast<double>(scenario_.engine.max_num_batched_tokens));
+  limits.batch_wait_steps = scenario_.engine.batch_wait_timeout_iters;
   limits.micro_batches =
       scenario_.engine.micro_batches == MicroBatches::balanced ? scenario_.parallel.pipeline : 1;
   return limits;
 }
 
-RunRecord Simulation::run(const CostDraw& draw, bool exact, bool timeline) const {
+RunRecord Simulation::run(const CostDraw& draw, bool exact, const Recording& recording,
+                          const Progress& progress) const {
   const StepContext context = step_context();
   Fleet::Config config;
   config.limits = scheduler_limits();
@@ -182,14 +157,16 @@ RunRecord Simulation::run(const CostDraw& draw, bool exact, bool timeline) const
       scenario_.engine.router == "round-robin" ? Router::round_robin : Router::least_loaded;
   config.max_model_len = scenario_.engine.max_model_len.value_or(scenario_.model.max_positions);
   config.warmup = scenario_.workload.warmup;
-  config.timeline = timeline;
+  config.recording = recording;
+  config.progress = progress;
   config.host_overlap = scenario_.engine.host_overlap;
-  // Replicas whose links are alike share what their timers remember, unless links are common.
+  // Replicas whose links are alike share what their timers remember, unless links are common, or
+  // named in a trace.
+  const bool own_timers = shares_links_ || recording.trace.has_value();
   std::map<std::vector<double>, std::vector<std::shared_ptr<StepTimer>>> alike;
   std::deque<std::vector<std::shared_ptr<StepTimer>>> apart;
   for (const ReplicaPlacement& placement : placements_) {
-    auto& stages =
-        shares_links_ ? apart.emplace_back() : alike[link_signature(placement, topology_)];
+    auto& stages = own_timers ? apart.emplace_back() : alike[link_signature(placement, topology_)];
     if (stages.empty()) {
       for (std::size_t i = 0; i < placement.stages.size(); ++i) {
         stages.push_back(std::make_shared<StepTimer>(context, placement.stages[i],
@@ -206,13 +183,13 @@ RunRecord Simulation::run(const CostDraw& draw, bool exact, bool timeline) const
 
 Result simulate(const Simulation& simulation, const RunOptions& options) {
   Result result;
-  result.record = simulation.run(CostDraw(), options.exact);
+  result.record = simulation.run(CostDraw(), options.exact, options.recording, options.requests);
   result.point =
       summarise(result.record, simulation.scenario().workload.warmup, simulation.scenario().slo);
   result.replications = options.replications;
   if (options.replications >= 2) {
-    result.intervals = make_intervals(simulation, result.point,
-                                      run_replications(simulation, options), result.level);
+    result.runs = run_replications(simulation, options);
+    result.intervals = make_intervals(simulation, result.point, result.runs, result.level);
   }
   return result;
 }

@@ -32,20 +32,28 @@ class Simulation {
   Simulation(ScenarioSpec scenario, Topology topology, std::shared_ptr<const CostModel> cost,
              Workload workload);
 
-  // `timeline`: also record the KV use over time. Replicas that share links run event by event,
-  // every collective as flows beside the others' and nothing of it remembered; `exact` then
-  // changes nothing.
-  RunRecord run(const CostDraw& draw, bool exact, bool timeline = false) const;
+  // Recording changes no number. Replicas that share links run event by event, every collective as
+  // flows beside the others' and nothing of it remembered; `exact` then changes nothing.
+  // `progress` may be empty; it is told of finished requests, now and then.
+  using Progress = std::function<void(std::int64_t done, std::int64_t total)>;
+  RunRecord run(const CostDraw& draw, bool exact, const Recording& recording = {},
+                const Progress& progress = {}) const;
 
   const ScenarioSpec& scenario() const { return scenario_; }
   const Topology& topology() const { return topology_; }
   const Profile& profile() const { return cost_->profile(); }
   const CostModel& cost() const { return *cost_; }
+  std::shared_ptr<const CostModel> shared_cost() const { return cost_; }
   const GraphBuilder& builder() const { return builder_; }
   const MemoryPlan& memory() const { return memory_; }
   const Workload& workload() const { return workload_; }
   const std::vector<ReplicaPlacement>& placements() const { return placements_; }
   bool replicas_share_links() const { return shares_links_; }
+  // From now on durations of collectives are remembered there, too. REQUIRES: what else shares the
+  // memory has the same topology and the same profile.
+  void share_collectives(std::shared_ptr<CollectiveMemory> memory) {
+    collectives_ = std::move(memory);
+  }
   StepContext step_context() const;
   SchedulerLimits scheduler_limits() const;
 
@@ -58,6 +66,7 @@ class Simulation {
   bool shares_links_;
   MemoryPlan memory_;
   Workload workload_;
+  std::shared_ptr<CollectiveMemory> collectives_ = std::make_shared<CollectiveMemory>();
 };
 
 // The engine's host times, where the profile has none of its own: the scenario's numbers override
@@ -68,6 +77,7 @@ struct Result {
   Summary point;                              // replication-free estimate
   RunRecord record;                           // of the point estimate
   std::map<std::string, Interval> intervals;  // by metric; empty without replications
+  std::vector<Summary> runs;                  // of the replications, in order
   int replications = 0;
   double level = 0.9;
 };
@@ -75,9 +85,11 @@ struct Result {
 struct RunOptions {
   int replications = 16;
   bool exact = false;
-  int threads = 0;  // 0: all cores
+  int threads = 0;           // 0: all cores
+  Recording recording = {};  // of the point estimate
   std::function<void(int done, int total)>
-      progress;  // may be empty; called from one thread at a time
+      progress;                   // may be empty; called from one thread at a time
+  Simulation::Progress requests;  // of the point estimate, which comes first; may be empty
 };
 
 // The point estimate and `replications` runs with drawn costs on the same requests. The result does

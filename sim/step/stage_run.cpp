@@ -9,7 +9,7 @@ StageRun::StageRun(StepTimer& timer, EventQueue& events, FlowNetwork& network)
 
 void StageRun::start(const BatchShape& batch, EventHandler& done, std::uint64_t payload) {
   FT_CHECK(!running_, "a stage works on one step at a time");
-  program_ = timer_->program(batch);
+  program_ = timer_->program(batch, observer_ != nullptr);
   FT_CHECK(!program_.runs.empty());
   done_ = &done;
   payload_ = payload;
@@ -38,6 +38,9 @@ void StageRun::handle(std::uint64_t payload) {
       flows_.emplace(*events_, *network_, timer_->schedule(*part().collective).schedule,
                      static_cast<EventHandler*>(this),
                      static_cast<std::uint64_t>(Event::collective_done));
+      if (observer_ != nullptr) {
+        flows_->observe(*observer_);
+      }
       flows_->start();
       break;
     case Event::collective_done:
@@ -48,6 +51,10 @@ void StageRun::handle(std::uint64_t payload) {
 
 void StageRun::begin_part() {
   time_.add(part().before);
+  if (observer_ != nullptr) {
+    const Time begin = events_->now() - done_before_;
+    observer_->worked(part(), begin, begin + part().before.share.total);
+  }
   schedule(part().before.share.total - done_before_, Event::work_done);
   done_before_ = kTimeZero;
 }
@@ -60,6 +67,9 @@ void StageRun::begin_collective() {
 void StageRun::end_collective() {
   const CollectiveOp op = *part().collective;
   const Time whole = events_->now() - collective_began_;
+  if (observer_ != nullptr) {
+    observer_->communicated(op, collective_began_, events_->now());
+  }
   const bool more = advance();
   const Time next = more ? part().before.share.total : kTimeZero;
   const Time seen = timer_->seen(whole, next);

@@ -15,6 +15,16 @@
 
 namespace foretoken {
 
+// Told of everything a stage does, as it ends. Collectives may end after work that runs beside them
+// has begun (overlap).
+class StageObserver : public TransferObserver {
+ public:
+  // The work of the part, one operator after the other, ending at `end`.
+  virtual void worked(const StepProgram::Part& part, Time begin, Time end) = 0;
+  // Transfers of this collective came before.
+  virtual void communicated(const CollectiveOp& op, Time begin, Time end) = 0;
+};
+
 class StageRun final : private EventHandler {
  public:
   // All must outlive this. `network` has the capacities of timer.link_capacity().
@@ -22,6 +32,8 @@ class StageRun final : private EventHandler {
 
   // Begins now; `done` is told `payload` when the last operator is. REQUIRES: not running.
   void start(const BatchShape& batch, EventHandler& done, std::uint64_t payload);
+  // None: null. The observer must outlive what it observes. REQUIRES: not running.
+  void observe(StageObserver* observer) { observer_ = observer; }
   bool running() const { return running_; }
   // Of the step that has ended last. Alone on its links it is what timer.time(batch) says.
   const StepTime& time() const { return time_; }
@@ -43,6 +55,7 @@ class StageRun final : private EventHandler {
   EventQueue* events_;
   FlowNetwork* network_;
   EventHandler* done_ = nullptr;
+  StageObserver* observer_ = nullptr;
   std::uint64_t payload_ = 0;
   StepProgram program_;
   std::size_t run_ = 0;

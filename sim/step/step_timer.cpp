@@ -45,6 +45,18 @@ OpFamily family_of(const CollectiveOp& op) {
 
 }  // namespace
 
+Time CollectiveMemory::get(const Key& key, const std::function<Time()>& simulate) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto it = times_.find(key); it != times_.end()) {
+      return it->second;
+    }
+  }
+  const Time time = simulate();  // without the lock: two threads may both find the same
+  const std::lock_guard lock(mutex_);
+  return times_.emplace(key, time).first->second;
+}
+
 CollectiveCosts collective_costs(const CostModel& cost) {
   const CollectiveConstants constants = collective_constants(cost.profile());
   CollectiveCosts costs;
@@ -60,9 +72,17 @@ CollectiveCosts collective_costs(const CostModel& cost) {
   for (const auto& [algorithm, t0] : constants.algorithm_t0) {
     costs.algorithm_t0[parse_algorithm(algorithm)] = time_from_seconds(t0);
   }
-  costs.codec = [&cost](std::int64_t values, const Format& wire) {
-    return time_from_seconds(codec_price(cost, values, wire).seconds);
+  costs.codec = [&cost](CodecPhase phase, std::int64_t values, const Format& wire) {
+    return time_from_seconds(codec_price(cost, phase, values, wire).seconds);
   };
+  // Devices whose kernels sum raw values in a pass of their own have it measured.
+  if (cost.codec(CodecPhase::reduce, 1, kBf16)) {
+    costs.pass = [&cost](CodecPhase phase, std::int64_t values) {
+      return phase == CodecPhase::reduce
+                 ? time_from_seconds(cost.codec(phase, values, kBf16)->seconds)
+                 : kTimeZero;
+    };
+  }
   costs.provenance = constants.provenance;
   costs.sd_family = constants.sd_family;
   return costs;
@@ -171,7 +191,12 @@ bool StepTimer::over_wire(const CollectiveOp& op) const {
 Time StepTimer::wire_time(const CollectiveOp& op) const {
   const auto packed = static_cast<double>(packed_bytes(op.values, op.wire));
   const WireWork work = wire_work(op.kind, packed, static_cast<int>(placement_.gpus.size()));
-  const double codec = codec_price(*context_.cost, op.values, op.wire).seconds;
+  // A pass is the mean of the phases, of which an all-reduce has about one each.
+  double codec = 0;
+  for (const CodecPhase phase :
+       {CodecPhase::quantise, CodecPhase::reduce, CodecPhase::dequantise}) {
+    codec += codec_price(*context_.cost, phase, op.values, op.wire).seconds / 3;
+  }
   return time_from_seconds(context_.wire->seconds(work.bytes, work.steps) +
                            work.codec_passes * codec);
 }
@@ -186,15 +211,27 @@ Time StepTimer::simulate_collective(const CollectiveOp& op) const {
   return fastest(request_of(op)).total;
 }
 
+Time StepTimer::recalled(const CollectiveOp& op) const {
+  if (context_.memory == nullptr) {
+    return simulate_collective(op);
+  }
+  return context_.memory->get(
+      {op.kind, op.values, to_string(op.wire), context_.builder->parallel().sequence,
+       placement_.gpus, placement_.next_gpus},
+      [&] { return simulate_collective(op); });
+}
+
 Provenance StepTimer::collective_provenance(const CollectiveOp& op) const {
   if (over_wire(op)) {
     return weakest(context_.wire->provenance,
-                   codec_price(*context_.cost, op.values, op.wire).provenance);
+                   codec_price(*context_.cost, CodecPhase::reduce, op.values, op.wire).provenance);
   }
   const Provenance provenance = measured_all_reduce(op) ? context_.engine_all_reduce_provenance
                                                         : context_.collective.provenance;
   return op.wire.quantised()
-             ? weakest(provenance, codec_price(*context_.cost, op.values, op.wire).provenance)
+             ? weakest(
+                   provenance,
+                   codec_price(*context_.cost, CodecPhase::reduce, op.values, op.wire).provenance)
              : provenance;
 }
 
@@ -205,7 +242,7 @@ StepTime StepTimer::collective_time(const CollectiveOp& op) {
   } else {
     const auto [it, fresh] = collectives_.try_emplace(key_of(op), kTimeZero);
     if (fresh) {
-      it->second = simulate_collective(op);
+      it->second = recalled(op);
     }
     alone = it->second;
   }
@@ -239,20 +276,52 @@ const PlannedCollective& StepTimer::schedule(const CollectiveOp& op) {
   if (const auto it = planned_.find(key); it != planned_.end()) {
     return it->second;
   }
+  return planned_.emplace(key, plan(op)).first->second;
+}
+
+CollectiveRequest StepTimer::chosen_request(const CollectiveOp& op) const {
   CollectiveRequest request = request_of(op);
   const CollectiveTime best = fastest(request);
   request.algorithm = best.algorithm;
   request.protocol = best.protocol;
   request.chunks = best.chunks;
   request.wire = best.wire_format;
-  const CollectiveCosts costs = drawn_costs();
-  PlannedCollective planned{make_schedule(*context_.topology, costs, request),
-                            slower(fixed_time(costs, best.algorithm, best.protocol), costs),
-                            collective_provenance(op)};
-  return planned_.emplace(key, std::move(planned)).first->second;
+  return request;
 }
 
-StepProgram StepTimer::program(const BatchShape& batch) {
+std::optional<CollectiveAnatomy> StepTimer::anatomy(const Operator& op) const {
+  const auto* collective = std::get_if<CollectiveOp>(&op.what);
+  if (collective == nullptr || collective->values == 0 ||
+      placement_.gpus.size() + placement_.next_gpus.size() < 2 ||
+      measured_all_reduce(*collective) != nullptr) {
+    return std::nullopt;
+  }
+  return dissect(*context_.topology, context_.collective, chosen_request(*collective));
+}
+
+PlannedCollective StepTimer::plan(const CollectiveOp& op) const {
+  const CollectiveRequest request = chosen_request(op);
+  const CollectiveCosts costs = drawn_costs();
+  return {make_schedule(*context_.topology, costs, request),
+          slower(fixed_time(costs, request.algorithm, request.protocol), costs),
+          collective_provenance(op)};
+}
+
+std::vector<std::pair<CollectiveOp, std::int64_t>> StepTimer::collectives(
+    const BatchShape& batch) const {
+  std::vector<std::pair<CollectiveOp, std::int64_t>> list;
+  for (const Segment& segment : context_.builder->build(batch, stage_).segments) {
+    for (const Operator& op : segment.operators) {
+      const auto* collective = std::get_if<CollectiveOp>(&op.what);
+      if (collective != nullptr && collective->values > 0) {
+        list.emplace_back(*collective, segment.repeat);
+      }
+    }
+  }
+  return list;
+}
+
+StepProgram StepTimer::program(const BatchShape& batch, bool with_work) {
   StepProgram program;
   for (const Segment& segment : context_.builder->build(batch, stage_).segments) {
     StepProgram::Run run;
@@ -262,7 +331,11 @@ StepProgram StepTimer::program(const BatchShape& batch) {
       const auto* collective = std::get_if<CollectiveOp>(&op.what);
       if (collective == nullptr || collective->values == 0 ||
           measured_all_reduce(*collective) != nullptr) {
-        part.before.add(operator_time(op));
+        const StepTime time = operator_time(op);
+        part.before.add(time);
+        if (with_work) {
+          part.work.push_back({op.name, op.family, time.share.total});
+        }
         continue;
       }
       part.collective = *collective;
@@ -422,7 +495,7 @@ std::vector<StepTimer::Line> StepTimer::lines(const BatchShape& batch) {
         }
       }
       lines.push_back({segment.name, op.name, op.family, time.share.total, segment.repeat,
-                       provenance, time.extrapolated});
+                       provenance, time.extrapolated, op, anatomy(op)});
     }
   }
   return lines;

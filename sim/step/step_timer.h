@@ -9,9 +9,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <string>
 #include <tuple>
 #include <vector>
 
@@ -42,8 +45,14 @@ struct StepTime {
 // A step as it runs beside others: parts one after the other, each work of the GPUs and then a
 // collective. Operators that never touch the network count as work.
 struct StepProgram {
+  struct Work {
+    std::string name;
+    OpFamily family;
+    Time time;
+  };
   struct Part {
     StepTime before;
+    std::vector<Work> work;                  // what `before` sums up; only where asked for
     std::optional<CollectiveOp> collective;  // none: the segment ends
   };
   struct Run {
@@ -60,6 +69,21 @@ struct PlannedCollective {
   Provenance provenance = Provenance::assumed;
 };
 
+// Durations of collectives alone on the network, before any draw: the same for all replications,
+// and for all simulations on one topology with one profile. Safe to share between threads; a
+// duration does not depend on who asked first.
+class CollectiveMemory {
+ public:
+  // Kind, values, wire, sequence parallelism, the ranks and those of the next stage.
+  using Key = std::tuple<CollectiveKind, std::int64_t, std::string, bool, std::vector<int>,
+                         std::vector<int>>;
+  Time get(const Key& key, const std::function<Time()>& simulate);
+
+ private:
+  std::mutex mutex_;
+  std::map<Key, Time> times_;
+};
+
 // What all stages and replications share; outlives the timers.
 struct StepContext {
   const GraphBuilder* builder = nullptr;
@@ -72,6 +96,7 @@ struct StepContext {
   // An engine's own all-reduce as measured, by ranks; empty: simulated.
   std::map<int, SampleGrid> engine_all_reduce;
   Provenance engine_all_reduce_provenance = Provenance::imported;
+  std::shared_ptr<CollectiveMemory> memory = nullptr;  // null: each timer has its own
   // What joins the ranks of a tensor group, measured; none: the topology's links, simulated.
   std::optional<Wire> wire;
 };
@@ -98,8 +123,12 @@ class StepTimer {
 
   // The same step for a stage that shares its links (sim/step/stage_run.h). Schedules are
   // remembered, durations never.
-  StepProgram program(const BatchShape& batch);
+  StepProgram program(const BatchShape& batch, bool with_work = false);
   const PlannedCollective& schedule(const CollectiveOp& op);
+  // The same without remembering it.
+  PlannedCollective plan(const CollectiveOp& op) const;
+  // Every collective of a step and how often it runs, those included that are priced by a table.
+  std::vector<std::pair<CollectiveOp, std::int64_t>> collectives(const BatchShape& batch) const;
   // Bytes per second of each link of the topology, for the network such stages share: slower by
   // the collectives' factor in a drawn replication.
   std::vector<double> link_capacity() const;
@@ -113,8 +142,14 @@ class StepTimer {
     std::int64_t times;
     Provenance provenance;
     bool extrapolated;
+    Operator op;
+    // Of a collective that is simulated, with the request that it was.
+    std::optional<CollectiveAnatomy> anatomy = std::nullopt;
   };
   std::vector<Line> lines(const BatchShape& batch);
+
+  // One collective of these ranks in detail, alone on the network and before any draw.
+  CollectiveTime alone(const CollectiveOp& op) const { return fastest(request_of(op)); }
 
  private:
   struct AttentionTemplate {
@@ -127,10 +162,13 @@ class StepTimer {
   StepTime collective_time(const CollectiveOp& op);
   Provenance collective_provenance(const CollectiveOp& op) const;
   CollectiveRequest request_of(const CollectiveOp& op) const;
+  CollectiveRequest chosen_request(const CollectiveOp& op) const;
+  std::optional<CollectiveAnatomy> anatomy(const Operator& op) const;
   Estimate collective_estimate() const;
   CollectiveCosts drawn_costs() const;
   CollectiveTime fastest(CollectiveRequest request) const;
   Time simulate_collective(const CollectiveOp& op) const;
+  Time recalled(const CollectiveOp& op) const;
   bool over_wire(const CollectiveOp& op) const;
   Time wire_time(const CollectiveOp& op) const;
   StepTime with_skew(StepTime time) const;

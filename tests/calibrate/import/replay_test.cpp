@@ -58,8 +58,8 @@ KvDifference compare_kv(const CsvTable& run, const RunRecord& record) {
   double predicted = 0;
   int seconds = 0;
   for (double t = 1; t < to_seconds(record.end); t += 1, ++seconds) {
-    while (next < record.kv_timeline.size() && to_seconds(record.kv_timeline[next].first) <= t) {
-      predicted = 16.0 * static_cast<double>(record.kv_timeline[next++].second);
+    while (next < record.timeline.size() && to_seconds(record.timeline[next].end) <= t) {
+      predicted = 16.0 * static_cast<double>(record.timeline[next++].kv_blocks);
     }
     double held = 0;
     for (std::size_t i = 0; i < run.rows(); ++i) {
@@ -89,7 +89,7 @@ TEST(Replay, A_real_vllm_run_is_reproduced_request_by_request) {
   const Simulation simulation(spec,
                               Topology(config::read_cluster("topologies/8x-rtx-pro-6000.yaml")),
                               profile, workload(run));
-  const RunRecord record = simulation.run(CostDraw(), false, true);
+  const RunRecord record = simulation.run(CostDraw(), false, {.timeline = true, .trace = {}});
 
   ASSERT_EQ(record.requests.size(), 300U);
   double tpot = 0, tpot_real = 0, ttft = 0, ttft_real = 0, end_real = 0, off = 0;

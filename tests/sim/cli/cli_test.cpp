@@ -1,83 +1,8 @@
 // The program as a user meets it: exit status, messages, files.
-#include <gtest/gtest.h>
-#include <sys/wait.h>
-
-#include <array>
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
-#include <sstream>
-#include <string>
+#include "tests/sim/cli/program.h"
 
 namespace foretoken {
 namespace {
-
-namespace fs = std::filesystem;
-
-struct Outcome {
-  int status = -1;
-  std::string out, err;
-};
-
-class Cli : public ::testing::Test {
- protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "foretoken-XXXXXX").string();
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  std::string path(const std::string& name) const { return (folder_ / name).string(); }
-
-  std::string write(const std::string& name, const std::string& text) const {
-    std::ofstream(path(name)) << text;
-    return path(name);
-  }
-
-  Outcome run(const std::string& arguments) const {
-    const std::string error_file = path("stderr");
-    const std::string command =
-        std::string(FORETOKEN_PROGRAM) + " " + arguments + " 2>" + error_file;
-    Outcome outcome;
-    FILE* pipe = popen(command.c_str(), "r");
-    std::array<char, 4096> buffer;
-    std::size_t count = 0;
-    while ((count = fread(buffer.data(), 1, buffer.size(), pipe)) > 0) {
-      outcome.out.append(buffer.data(), count);
-    }
-    const int status = pclose(pipe);
-    outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    outcome.err = read(error_file);
-    return outcome;
-  }
-
-  static std::string read(const std::string& file) {
-    std::ifstream stream(file, std::ios::binary);
-    std::ostringstream text;
-    text << stream.rdbuf();
-    return text.str();
-  }
-
-  nlohmann::json simulate(const std::string& arguments) const {
-    const Outcome outcome = run("simulate " + arguments + " --json " + path("out.json"));
-    EXPECT_EQ(outcome.status, 0) << outcome.err;
-    return nlohmann::json::parse(read(path("out.json")), nullptr, false);
-  }
-
-  fs::path folder_;
-};
-
-std::size_t longest_line(const std::string& text) {
-  std::istringstream lines(text);
-  std::string line;
-  std::size_t longest = 0;
-  while (std::getline(lines, line)) {
-    longest = std::max(longest, line.size());
-  }
-  return longest;
-}
 
 // Each file in bad/ states the message it must give in its first line.
 TEST_F(Cli, Every_bad_scenario_gives_one_line_and_status_2) {

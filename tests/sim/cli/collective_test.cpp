@@ -1,32 +1,12 @@
 // foretoken collective, as a user meets it.
-#include <gtest/gtest.h>
-#include <sys/wait.h>
-
-#include <array>
-#include <cstdio>
-#include <nlohmann/json.hpp>
-#include <string>
+#include "tests/sim/cli/program.h"
 
 namespace foretoken {
 namespace {
 
-struct Outcome {
-  int status = -1;
-  std::string out;  // both streams
-};
-
+// Both streams in one.
 Outcome run(const std::string& arguments) {
-  FILE* pipe =
-      popen((std::string(FORETOKEN_PROGRAM) + " collective " + arguments + " 2>&1").c_str(), "r");
-  Outcome outcome;
-  std::array<char, 4096> buffer;
-  std::size_t count = 0;
-  while ((count = fread(buffer.data(), 1, buffer.size(), pipe)) > 0) {
-    outcome.out.append(buffer.data(), count);
-  }
-  const int status = pclose(pipe);
-  outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return outcome;
+  return run_shell(std::string(FORETOKEN_PROGRAM) + " collective " + arguments + " 2>&1");
 }
 
 TEST(CollectiveCommand, Json_has_a_row_per_size_wire_and_algorithm) {

@@ -124,7 +124,7 @@ TEST(Collective, A_quantised_wire_sends_whole_groups_and_its_metadata) {
 // Quantise n, read n and write n / N, dequantise n: each once on the critical path.
 TEST(Collective, Codec_work_of_a_two_step_all_reduce_is_quantise_reduce_dequantise) {
   CollectiveCosts costs;
-  costs.codec = [](std::int64_t values, const Format&) { return Time(100 + values); };
+  costs.codec = [](CodecPhase, std::int64_t values, const Format&) { return Time(100 + values); };
   CollectiveRequest coded = request(CollectiveKind::all_reduce, 4096, 4, Algorithm::two_step,
                                     parse_format("int8", FormatRole::wire));
   coded.chunks = 1;
@@ -272,6 +272,54 @@ TEST(Collective, A_host_transfer_shares_the_links_it_crosses) {
   // 10,000 bytes at half of 100 bytes a ns: 200 ns; by then the copy has 20,000 left, alone.
   EXPECT_EQ(run.time().total, Time(200'000));
   EXPECT_EQ(copy.ended, Time(400'000));
+}
+
+// Two switches with two GPUs each, all links alike.
+Topology two_switches() {
+  ClusterSpec spec;
+  for (const char* id : {"gpu0", "gpu1", "gpu2", "gpu3"}) {
+    spec.vertices.push_back({id, VertexKind::gpu, 0, false, {}});
+  }
+  spec.vertices.push_back({"left", VertexKind::nvswitch, 0, false, {}});
+  spec.vertices.push_back({"right", VertexKind::nvswitch, 0, false, {}});
+  const auto join = [&](int a, int b) {
+    spec.links.push_back({a, b, {kBandwidth}, kHop, LinkClass::nvlink, {}});
+    spec.links.push_back({b, a, {kBandwidth}, kHop, LinkClass::nvlink, {}});
+  };
+  join(0, 4);
+  join(1, 4);
+  join(2, 5);
+  join(3, 5);
+  join(4, 5);
+  return Topology(std::move(spec));
+}
+
+// All-to-all of four ranks, B bytes for each: a GPU sends 3 B over its own link, but 4 B cross from
+// switch to switch. So the whole takes 4 B / bandwidth, a quarter of it because flows share the
+// middle.
+TEST(Collective, Contention_is_what_sharing_the_middle_costs) {
+  const std::int64_t bytes = 1'000'000;  // 10 us
+  CollectiveRequest asked =
+      request(CollectiveKind::all_to_all, 4 * bytes / 2, 4, Algorithm::direct);
+  asked.chunks = 1;
+  asked.protocol = Protocol::simple;
+  const Topology topology = two_switches();
+  const CollectiveAnatomy anatomy = dissect(topology, kFree, asked);
+  EXPECT_EQ(anatomy.time.total, simulate_alone(topology, kFree, asked).total);
+  EXPECT_NEAR(to_micros(anatomy.time.wire), 40, 0.1);
+  EXPECT_NEAR(to_micros(anatomy.contention), 10, 0.1);
+  const LinkSpec& link = topology.link(anatomy.critical_link);
+  EXPECT_TRUE((link.from == 4 && link.to == 5) || (link.from == 5 && link.to == 4));
+  EXPECT_NEAR(anatomy.critical_share, 1, 0.01);
+}
+
+TEST(Collective, A_ring_that_crosses_each_link_once_knows_no_contention) {
+  CollectiveRequest asked = request(CollectiveKind::all_reduce, 1 << 20, 4, Algorithm::ring);
+  asked.chunks = 1;
+  asked.protocol = Protocol::simple;
+  const CollectiveAnatomy anatomy = dissect(two_switches(), kFree, asked);
+  EXPECT_EQ(anatomy.contention, kTimeZero);
+  EXPECT_GT(anatomy.critical_share, 0.9);
 }
 
 }  // namespace

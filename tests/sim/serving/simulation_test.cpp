@@ -396,5 +396,32 @@ TEST(Simulation, Replicas_that_share_links_serve_everybody_at_any_load) {
   }
 }
 
+TEST(Simulation, A_request_starts_after_its_front_end_and_before_its_first_token) {
+  const Simulation simulation = make(small_scenario());
+  const RunRecord run = simulation.run(CostDraw(), false);
+  const Time front_end = time_from_seconds(simulation.cost().host_request().seconds);
+  bool queued = false;
+  for (const RequestRecord& request : run.requests) {
+    EXPECT_GE(request.started, request.arrival + front_end);
+    EXPECT_LT(request.started, request.first_token);
+    queued = queued || request.started > request.arrival + front_end;
+  }
+  EXPECT_TRUE(queued);  // some arrive during a step
+}
+
+// What is remembered of collectives is no more than they are: with and without, the same run.
+TEST(Simulation, Simulations_that_share_collectives_say_what_they_say_alone) {
+  ScenarioSpec scenario = small_scenario();
+  scenario.parallel.tensor = 4;
+  const auto memory = std::make_shared<CollectiveMemory>();
+  for (const char* wire : {"bf16", "int8", "int4"}) {
+    scenario.precision.all_reduce = parse_format(wire, FormatRole::wire);
+    const Simulation alone = make(scenario);
+    Simulation shared = make(scenario);
+    shared.share_collectives(memory);
+    EXPECT_EQ(shared.run(CostDraw(), false).end, alone.run(CostDraw(), true).end) << wire;
+  }
+}
+
 }  // namespace
 }  // namespace foretoken

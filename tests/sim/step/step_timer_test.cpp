@@ -101,7 +101,8 @@ TEST(StepTimer, A_quantised_wire_pays_for_its_codec_and_says_that_its_price_is_a
   const auto assumed = static_cast<std::size_t>(Provenance::assumed);
   const StepTime time = time_of(simulation, mixed_batch(), false);
   EXPECT_GT(time.share.by_provenance[assumed], kTimeZero);
-  const Estimate codec = codec_price(simulation.cost(), 1'000'000, scenario.precision.all_reduce);
+  const Estimate codec = codec_price(simulation.cost(), CodecPhase::quantise, 1'000'000,
+                                     scenario.precision.all_reduce);
   EXPECT_EQ(codec.provenance, Provenance::assumed);
   // 2 bytes read and 0.625 written per value at 100 GB/s, and 1 us.
   EXPECT_NEAR(codec.seconds, 1e-6 + 2.625e6 / 100e9, 1e-9);
@@ -112,7 +113,8 @@ TEST(StepTimer, A_measured_codec_is_used) {
   profile.parameters["codec.int4/g32.bandwidth"] = {50e9, Provenance::measured, "test"};
   profile.parameters["codec.int4/g32.t0"] = {2e-6, Provenance::measured, "test"};
   const CostModel cost(profile);
-  const Estimate codec = codec_price(cost, 1'000'000, parse_format("int4", FormatRole::wire));
+  const Estimate codec =
+      codec_price(cost, CodecPhase::quantise, 1'000'000, parse_format("int4", FormatRole::wire));
   EXPECT_EQ(codec.provenance, Provenance::measured);
   EXPECT_NEAR(codec.seconds, 2e-6 + 2e6 / 50e9, 1e-12);
 }
