@@ -45,15 +45,15 @@ class LogLogPlot {
       low = std::min({low, trial.measured, trial.predicted});
       high = std::max({high, trial.measured, trial.predicted});
     }
-    low_ = std::floor(std::log10(low));
-    high_ = std::max(std::ceil(std::log10(high)), low_ + 1);
+    low_ = static_cast<int>(std::floor(std::log10(low)));
+    high_ = std::max(static_cast<int>(std::ceil(std::log10(high))), low_ + 1);
   }
 
   std::string svg(const std::string& title, const std::vector<Trial>& trials) const {
     std::string text = fmt::format(
         "<svg width=\"{0}\" height=\"{0}\" role=\"img\"><title>{1}</title>\n", kPlot, html(title));
-    for (double decade = low_; decade <= high_; ++decade) {
-      const double at = std::pow(10, decade);
+    for (int decade = low_; decade <= high_; ++decade) {
+      const double at = std::pow(10.0, decade);
       text += fmt::format(
           "<path class=\"grid\" d=\"M{0:.1f} {1:.1f}V{2:.1f}M{3:.1f} {4:.1f}H{5:.1f}\"/>"
           "<text x=\"{0:.1f}\" y=\"{6:.1f}\" text-anchor=\"middle\">{7}</text>"
@@ -62,8 +62,8 @@ class LogLogPlot {
           kPlot - kMargin + 12, time_text(at), kMargin - 3);
     }
     text += fmt::format("<path class=\"diagonal\" d=\"M{:.1f} {:.1f}L{:.1f} {:.1f}\"/>\n",
-                        x(std::pow(10, low_)), y(std::pow(10, low_)), x(std::pow(10, high_)),
-                        y(std::pow(10, high_)));
+                        x(std::pow(10.0, low_)), y(std::pow(10.0, low_)), x(std::pow(10.0, high_)),
+                        y(std::pow(10.0, high_)));
     for (const Trial& trial : trials) {
       const double factor = std::exp(kQuantile * trial.sd);
       const bool inside = std::abs(log_error(trial)) <= kQuantile * trial.sd;
@@ -85,7 +85,7 @@ class LogLogPlot {
   double y(double seconds) const {
     return kPlot - kMargin - share(seconds) * (kPlot - 1.5 * kMargin);
   }
-  double low_, high_;
+  int low_, high_;  // decades
 };
 
 constexpr std::string_view kStyle = R"(

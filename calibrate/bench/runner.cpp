@@ -32,6 +32,7 @@ std::vector<std::size_t> shuffled(std::size_t count, int pass) {
 // a moment, must not make all others look slow.
 double fast_sentinel(const std::vector<PassResult>& passes) {
   std::vector<double> readings;
+  readings.reserve(passes.size());
   for (const PassResult& pass : passes) {
     readings.push_back(pass.sentinel);
   }

@@ -27,6 +27,7 @@ HeldOut summarise(const std::vector<Trial>& trials) {
 
 double spread_of(const std::vector<Trial>& trials, double least) {
   std::vector<double> sizes;
+  sizes.reserve(trials.size());
   for (const Trial& trial : trials) {
     sizes.push_back(std::abs(log_error(trial)));
   }

@@ -111,8 +111,11 @@ ServedRun Server::serve(const Workload& workload, const StepObserver& observer) 
   record.kv_blocks = limits_.kv_blocks;
   std::vector<std::vector<std::int32_t>> prompts;
   for (const Request& request : workload.requests) {
-    record.requests.push_back(
-        {request.arrival, kTimeNever, kTimeNever, request.input_tokens, request.output_tokens, 0});
+    RequestRecord& fresh = record.requests.emplace_back();
+    fresh.arrival = request.arrival;
+    fresh.input_tokens = request.input_tokens;
+    fresh.output_tokens = request.output_tokens;
+    fresh.replica = 0;
     prompts.push_back(random_prompt(seed_, static_cast<std::int64_t>(prompts.size()),
                                     request.input_tokens, vocab_));
   }
@@ -134,6 +137,10 @@ ServedRun Server::serve(const Workload& workload, const StepObserver& observer) 
       continue;
     }
     scheduler_->schedule(plan);
+    for (const StepPlan::Item& item : plan.prefill) {
+      Time& started = record.requests[static_cast<std::size_t>(item.request)].started;
+      started = std::min(started, since(start));
+    }
     const StepInput input = input_of(plan);
     if (transport_ != nullptr) {
       send_step(*transport_, input);

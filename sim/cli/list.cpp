@@ -2,7 +2,10 @@
 
 #include <array>
 #include <cstdio>
+#include <map>
 #include <memory>
+#include <string>
+#include <utility>
 
 #include "sim/cli/commands.h"
 #include "sim/cli/load.h"
@@ -11,6 +14,7 @@
 #include "sim/config/output.h"
 #include "sim/config/paths.h"
 #include "sim/config/profile_reader.h"
+#include "sim/config/sample_file.h"
 #include "sim/config/scenario_reader.h"
 #include "sim/network/algorithms/algorithm.h"
 #include "sim/scheduler/schedulers.h"
@@ -48,6 +52,24 @@ void list_topologies() {
   }
 }
 
+// "gemm: bf16 w8a8 (423), codec.reduce: int8/g128 (14)": tables by family, rows in all.
+std::string sample_summary(const Profile& profile) {
+  std::map<std::string_view, std::pair<std::string, std::size_t>> families;
+  for (const auto& [key, table] : profile.samples) {
+    const config::SampleFamily* const family = config::family_of_key(key);
+    auto& [formats, rows] = families[family != nullptr ? family->name : key];
+    const std::size_t prefix = family != nullptr ? family->name.size() : key.size();
+    formats += key.size() > prefix ? " " + key.substr(prefix + 1) : "";
+    rows += table.samples.size();
+  }
+  std::string text;
+  for (const auto& [family, summary] : families) {
+    text += fmt::format("{}{}:{} ({})", text.empty() ? "" : ", ", family, summary.first,
+                        summary.second);
+  }
+  return text;
+}
+
 void list_profiles() {
   fmt::print("{:<24}{:<26}{:>10}{:>10}{:>10}{:>9}{:>9}  {}\n", "profile", "device", "measured",
              "imported", "published", "derived", "assumed", "sample tables");
@@ -57,12 +79,8 @@ void list_profiles() {
     for (const auto& [key, parameter] : profile.parameters) {
       ++count[static_cast<std::size_t>(parameter.provenance)];
     }
-    std::string tables;
-    for (const auto& [key, table] : profile.samples) {
-      tables += fmt::format("{}{} ({})", tables.empty() ? "" : ", ", key, table.samples.size());
-    }
     fmt::print("{:<24}{:<26}{:>10}{:>10}{:>10}{:>9}{:>9}  {}\n", name, profile.device, count[0],
-               count[1], count[2], count[3], count[4], tables);
+               count[1], count[2], count[3], count[4], sample_summary(profile));
   }
 }
 

@@ -59,15 +59,19 @@ for shape in "8192 8192" "12288 12288" "73728 12288"; do
   step 60 gemm-gpu.txt ./gemm_cuda_bench $shape
 done
 if python3 -c 'import torch' 2>/dev/null; then
-  step 60 torch.txt python3 ./torch_anchor.py
+  step 60 gemm-gpu.txt python3 ./torch_anchor.py
 else
   say "SKIPPED  no PyTorch: torch_anchor.py"
 fi
 # Stops measuring in time to fit and write; an interrupted one goes on when called again.
 left=$((limit - SECONDS))
-step 260 calibrate.txt ./foretoken calibrate --backend cuda --out "$out/profile.yaml" \
-  --page "$out/calibration.html" --benchmark-json "$out/calibration.json" \
+results=$(cd "$out" && pwd)/calibration
+mkdir -p "$results"
+step 260 calibrate.txt ./foretoken calibrate --backend cuda --out "$results/gpu.yaml" \
+  --page "$results/gpu.html" --benchmark-json "$results/gpu.json" \
   --budget "$((left - 40 < 200 ? left - 40 : 200))s"
+# Profile, samples, page and JSON as one file; what an unfinished run has measured goes along.
+tar -C "$out" -czf "$out/calibration.tar.gz" calibration && rm -r "$results"
 grep -hE '^\[  FAILED  \]|RANKS DIFFER|\| NO \||WRONG' "$out"/tests.txt "$out"/*.md | sort -u |
   tee -a "$summary"
 say "$SECONDS s in all"
