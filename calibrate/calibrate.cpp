@@ -5,19 +5,23 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <limits>
+#include <map>
+#include <memory>
 #include <string_view>
 #include <system_error>
+#include <vector>
 
+#include "calibrate/backend.h"
+#include "calibrate/bench/journal.h"
 #include "calibrate/bench/machine.h"
+#include "calibrate/bench/runner.h"
 #include "calibrate/bench/timing.h"
-#include "calibrate/cpu_suite.h"
-#include "calibrate/fit/cpu_profile.h"
+#include "calibrate/self_test.h"
 #include "sim/config/cluster_reader.h"
+#include "sim/config/output.h"
 #include "sim/config/paths.h"
 #include "sim/config/profile_reader.h"
 #include "sim/core/error.h"
-#include "sim/topology/topology.h"
 
 namespace foretoken::calibrate {
 namespace {
@@ -71,43 +75,33 @@ class ProgressLine {
   }
   ProgressLine(const ProgressLine&) = delete;
   ProgressLine& operator=(const ProgressLine&) = delete;
-  void update(const std::string& family, double share) {
-    if (show_) {
-      const double elapsed = now_seconds() - start_;
-      stream_ << fmt::format("\rcalibrating {:<12} {:>3.0f} %", family, 100 * share);
-      if (share > 0.2) {
-        stream_ << fmt::format("  {:.0f} s left", elapsed / share * (1 - share));
-      }
-      stream_ << "\033[K" << std::flush;
+  void update(const std::string& family, double share, double left) {
+    if (show_ && now_seconds() - last_ > 0.2) {
+      last_ = now_seconds();
+      stream_ << fmt::format("\rcalibrating {:<30} {:>3.0f} %  {:.0f} s left\033[K", family,
+                             100 * share, left)
+              << std::flush;
     }
   }
 
  private:
   std::ostream& stream_;
   bool show_;
-  double start_ = now_seconds();
+  double last_ = 0;
 };
 
 }  // namespace
 
-PairLink pair_link(const std::string& topology) {
-  const fs::path path = config::find_file(topology, fs::current_path(), "topologies");
+Topology pair_topology(const std::string& name) {
+  const fs::path path = config::find_file(name, fs::current_path(), "topologies");
   if (path.empty()) {
-    throw InputError(fmt::format("--topology {}: no such file, nor a shipped topology", topology));
+    throw InputError(fmt::format("--topology {}: no such file, nor a shipped topology", name));
   }
-  const Topology built(config::read_cluster(path.string()));
+  Topology built(config::read_cluster(path.string()));
   if (built.gpu_count() < 2) {
-    throw InputError(fmt::format("--topology {}: two devices are needed", topology));
+    throw InputError(fmt::format("--topology {}: two devices are needed", name));
   }
-  PairLink link;
-  const Route route = built.route(0, 1);
-  link.link_class = built.route_class(0, 1);
-  link.latency = to_seconds(route.latency);
-  link.bandwidth = std::numeric_limits<double>::infinity();
-  for (const LinkId id : route.links) {
-    link.bandwidth = std::min(link.bandwidth, built.link(id).bandwidth.bytes_per_second);
-  }
-  return link;
+  return built;
 }
 
 void save_profile_atomically(const Profile& profile, const std::string& path) {
@@ -136,44 +130,129 @@ void save_profile_atomically(const Profile& profile, const std::string& path) {
   }
 }
 
-int run_calibrate(const CalibrateOptions& options, std::ostream& out, std::ostream& progress) {
-  if (options.backend != "cpu") {
-    throw InputError(
-        fmt::format("--backend {}: only cpu is built; use --backend cpu", options.backend));
+namespace {
+
+fs::path journal_path(const fs::path& target) {
+  return target.parent_path() / (target.stem().string() + ".journal");
+}
+
+// What a run says of its samples besides the table.
+std::string quality(const RunResult& run, int dropped) {
+  std::string text;
+  const auto noisy = std::count_if(run.cases.begin(), run.cases.end(),
+                                   [](const CaseResult& one) { return one.quiet_passes == 0; });
+  if (noisy > 0) {
+    text += fmt::format(
+        "Something else slowed the core down in every pass of {} of {} samples: {} left out, {} "
+        "kept for want of better.\n",
+        noisy, run.cases.size(), dropped, noisy - dropped);
   }
+  if (run.missing > 0) {
+    text += fmt::format("{} samples were not measured: time was up (--budget).\n", run.missing);
+  }
+  return text + fmt::format("Quiet passes of one sample differ by {:.1f} % (sd).\n",
+                            100 * run.repeatability);
+}
+
+// Samples without a quiet pass are left out of every table that keeps at least half of its samples;
+// where most are slow, that is what this machine is like today, and they stay.
+int add_samples(const RunResult& run, std::map<std::string, std::vector<Sample>>& tables) {
+  std::map<std::string, int> balance;  // quiet less noisy
+  for (const CaseResult& one : run.cases) {
+    balance[one.family] += one.quiet_passes > 0 ? 1 : -1;
+  }
+  int dropped = 0;
+  for (const CaseResult& one : run.cases) {
+    if (one.quiet_passes == 0 && balance[one.family] >= 0) {
+      ++dropped;
+    } else {
+      tables[one.family].push_back({one.shape, one.seconds});
+    }
+  }
+  return dropped;
+}
+
+// With --only, what another run on this device wrote there stays where nothing new is known.
+Profile stacked(const Profile& fresh, const fs::path& target, bool partial) {
+  if (!partial || !fs::exists(target)) {
+    return fresh;
+  }
+  Profile whole = config::read_profile(target.string());
+  if (whole.device != fresh.device) {
+    throw InputError(SourceMark{target.string(), 0, 0}, "device",
+                     fmt::format("this profile is of \"{}\", and this machine is \"{}\"; choose "
+                                 "another --out",
+                                 whole.device, fresh.device));
+  }
+  whole.override_with(fresh);
+  whole.name = fresh.name;
+  return whole;
+}
+
+}  // namespace
+
+int run_calibrate(const CalibrateOptions& options, std::ostream& out, std::ostream& progress) {
+  const Backend& backend = find_backend(options.backend);
   const fs::path target(options.out);
   check_name(target);
   { const StagingFolder probe(target); }  // a read-only folder is found out now, not in a minute
-  const PairLink link = pair_link(options.topology);
-  const Machine machine = this_machine();
+  std::vector<Topology> topologies;
+  std::vector<PairLink> links;
+  if (backend.pairs) {
+    topologies.push_back(pair_topology(options.topology));
+    topologies.push_back(pair_topology("cpu-2core-tcp"));
+    links = {{"all_reduce", "two threads, shared memory", &topologies[0]},
+             {"tcp_all_reduce", "two threads over TCP on the loopback", &topologies[1]}};
+  }
   const double start = now_seconds();
-  CpuMeasurements measured;
+  const std::unique_ptr<Bench> bench = backend.open(options.suite);
+  if (options.restart) {
+    fs::remove(journal_path(target));
+  }
+  Journal journal(journal_path(target).string(), bench->facts().fingerprint);
+  if (!journal.results().empty()) {
+    out << fmt::format("goes on after {} measurements in {}\n", journal.results().size(),
+                       journal.path());
+  }
+  RunResult run;
   {
     ProgressLine line(progress, options.show_progress);
-    measured = measure_cpu(machine, {options.quick}, [&](const std::string& family, double share) {
-      line.update(family, share);
-    });
+    RunnerOptions how;
+    how.budget = options.budget > 0 ? options.budget : options.suite.quick ? 50 : 420;
+    how.seconds_per_pass = options.suite.quick ? 0.006 : 0.01;
+    how.stop = options.stop;
+    run = run_cases(
+        bench->cases(), how, [&] { return bench->sentinel(); }, journal,
+        [&](const std::string& family, double share, double left) {
+          line.update(family, share, left);
+        });
   }
-  CpuProfile result = make_cpu_profile(measured, link);
+  if (run.stopped) {
+    out << fmt::format(
+        "interrupted: {} measurements of {} samples are kept in {}; the same command "
+        "goes on\n",
+        journal.results().size(), run.cases.size(), journal.path());
+    return kInterrupted;
+  }
+  DeviceMeasurements measured = bench->facts();
+  measured.repeatability = std::max(run.repeatability, 0.005);
+  const int dropped = add_samples(run, measured.samples);
+  DeviceProfile result = make_device_profile(measured, links);
   result.profile.name = target.stem().string();
-  save_profile_atomically(result.profile, options.out);
-  out << fmt::format("{}\n\n{}\n", machine.fingerprint(), describe(result.families));
-  if (measured.noisy_samples + measured.dropped_samples > 0) {
-    out << fmt::format(
-        "Something else slowed the core down during {} of {} samples: {} left out, {} "
-        "kept for want of better.\n",
-        measured.noisy_samples + measured.dropped_samples, measured.total_samples,
-        measured.dropped_samples, measured.noisy_samples);
+  save_profile_atomically(stacked(result.profile, target, !options.suite.only.empty()),
+                          options.out);
+  if (!options.page.empty()) {
+    config::write_output(options.page, self_test_page(result.profile, result.families));
   }
-  if (measured.skipped_samples > 0) {
-    out << fmt::format(
-        "{} samples were not measured: time was up. Without --quick there is more.\n",
-        measured.skipped_samples);
+  if (!options.benchmark_json.empty()) {
+    config::write_output(options.benchmark_json,
+                         benchmark_json(run, {{"host_name", measured.device},
+                                              {"fingerprint", measured.fingerprint}}));
   }
-  if (machine.cores.size() < 2) {
-    out << "One core only: all-reduce and host times are not measured.\n";
-  }
-  out << fmt::format("wrote {} in {:.0f} s\n", options.out, now_seconds() - start);
+  journal.remove();
+  out << fmt::format("{}\n\n{}\n{}wrote {} in {:.0f} s\n", measured.fingerprint,
+                     describe(result.families), quality(run, dropped), options.out,
+                     now_seconds() - start);
   return 0;
 }
 

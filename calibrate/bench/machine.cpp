@@ -13,6 +13,7 @@
 #include <fstream>
 #include <new>
 
+#include "sim/core/error.h"
 #include "sim/core/random.h"
 
 #ifndef FORETOKEN_COMMIT
@@ -145,6 +146,17 @@ Pool::Pool(std::size_t bytes) : size_(bytes / kPage * kPage) {
 std::size_t Pool::slices(std::size_t bytes) const {
   const std::size_t each = (bytes + kPage - 1) / kPage * kPage;
   return std::max<std::size_t>(1, size_ / each);
+}
+
+std::byte* Pool::next(std::size_t bytes) {
+  const std::size_t each = (bytes + kPage - 1) / kPage * kPage;
+  FT_CHECK(each <= size_, "{} bytes of a pool of {}", bytes, size_);
+  if (cursor_ + each > size_) {
+    cursor_ = 0;
+  }
+  std::byte* const slice = data_.get() + cursor_;
+  cursor_ += each;
+  return slice;
 }
 
 std::byte* Pool::slice(std::size_t bytes, std::size_t index) {

@@ -39,13 +39,15 @@ class Pool {
   std::size_t size() const { return size_; }
   // Slice `index` of `bytes` bytes: consecutive indices are neighbours, wrapping around at the end.
   std::byte* slice(std::size_t bytes, std::size_t index);
+  // The slice after the one taken last, of whatever size: cold for as long as the pool lasts.
+  std::byte* next(std::size_t bytes);
   std::size_t slices(std::size_t bytes) const;
 
  private:
   struct Free {
     void operator()(std::byte* p) const;
   };
-  std::size_t size_ = 0;
+  std::size_t size_ = 0, cursor_ = 0;
   std::unique_ptr<std::byte, Free> data_;
 };
 

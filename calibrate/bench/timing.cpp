@@ -45,6 +45,7 @@ Timing summarise(std::vector<double> seconds) {
   timing.best = seconds.front();
   timing.lower = quantile(seconds, 0.25);
   timing.median = quantile(seconds, 0.5);
+  timing.p90 = quantile(seconds, 0.9);
   timing.spread = (quantile(seconds, 0.75) - quantile(seconds, 0.25)) / timing.median;
   timing.samples = static_cast<int>(seconds.size());
   return timing;
@@ -55,15 +56,16 @@ Timing time_calls(const std::function<void(int)>& call, const TimingLimits& limi
   const double first = now_seconds();
   call(next++);  // touches pages and fills caches of code
   // A call that takes long needs no grouping, and its second run is as good as its third.
-  const bool is_long = now_seconds() - first > 50 * limits.shortest_sample;
+  const double once = now_seconds() - first;
+  const bool is_long = once > 50 * limits.shortest_sample;
+  const int least_samples = is_long && once > limits.seconds ? 2 : limits.least_samples;
   const int calls = is_long ? 1 : calls_per_sample(call, limits.shortest_sample, next);
   std::vector<double> clean, disturbed;
   const double begin = now_seconds();
   while (static_cast<int>(clean.size()) < limits.most_samples) {
     const auto taken = static_cast<int>(clean.size() + disturbed.size());
-    if (taken >= limits.least_samples && now_seconds() - begin > limits.seconds &&
-        (static_cast<int>(clean.size()) >= limits.least_samples ||
-         taken >= 4 * limits.least_samples)) {
+    if (taken >= least_samples && now_seconds() - begin > limits.seconds &&
+        (static_cast<int>(clean.size()) >= least_samples || taken >= 4 * least_samples)) {
       break;
     }
     const long switches = involuntary_switches();

@@ -16,13 +16,14 @@ struct Timing {
   double best = 0;    // s a call
   double lower = 0;   // s a call, lower quartile: for calls whose operands are not equally cold
   double median = 0;  // s a call
+  double p90 = 0;     // s a call
   double spread = 0;  // (upper - lower quartile) / median
   int samples = 0;    // kept
   int dropped = 0;    // the thread was descheduled meanwhile
 };
 
 struct TimingLimits {
-  int least_samples = 5;
+  int least_samples = 5;  // 2 where one call takes longer than `seconds`
   int most_samples = 25;
   double seconds = 0.01;          // stop here once there are `least_samples`
   double shortest_sample = 2e-5;  // shorter calls are timed in groups of at least this long

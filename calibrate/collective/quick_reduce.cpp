@@ -64,12 +64,14 @@ class Kernel {
     costs.step_latency = kStep;
     costs.per_class[LinkClass::nvlink].efficiency = efficiency;
     const auto work = [](double per_value) {
-      return [per_value](std::int64_t n) {
+      return [per_value](CodecPhase, std::int64_t n) {
         return time_from_seconds(per_value * static_cast<double>(n));
       };
     };
     costs.pass = work(pass);
-    costs.codec = [priced = work(codec)](std::int64_t n, const Format&) { return priced(n); };
+    costs.codec = [priced = work(codec)](CodecPhase phase, std::int64_t n, const Format&) {
+      return priced(phase, n);
+    };
     return to_seconds(simulate_alone(box_, costs, request).total);
   }
 

@@ -26,7 +26,8 @@ GemmOp op_of(const Sample& sample, const GemmOp& like) {
 }
 
 // One prediction of a sample that was left out.
-struct Trial {
+struct Miss {
+  Sample sample;
   double log_error = 0;           // of the whole model
   double roofline_log_error = 0;  // without neighbours
   double distance = 0;
@@ -40,20 +41,20 @@ int fold_of(const Sample& sample) {
 }
 
 void predict_all(std::span<const Sample> known, std::span<const Sample> unseen,
-                 const GemmRoofline& roofline, const GemmOp& like, std::vector<Trial>& trials) {
+                 const GemmRoofline& roofline, const GemmOp& like, std::vector<Miss>& trials) {
   const GemmTable table(known, roofline, like);
   for (const Sample& sample : unseen) {
     const GemmOp op = op_of(sample, like);
     const GemmTable::Prediction prediction = table.predict(op);
     const double error = std::log(roofline.seconds(op) / sample.seconds);
     trials.push_back(
-        {error + prediction.log_residual, error, prediction.distance, prediction.sampled});
+        {sample, error + prediction.log_residual, error, prediction.distance, prediction.sampled});
   }
 }
 
 // Whole (n, k) groups are left out together: a layer nobody measured.
-std::vector<Trial> leave_shapes_out(std::span<const Sample> samples, const GemmOp& like, int sms) {
-  std::vector<Trial> trials;
+std::vector<Miss> leave_shapes_out(std::span<const Sample> samples, const GemmOp& like, int sms) {
+  std::vector<Miss> trials;
   for (int fold = 0; fold < kFolds; ++fold) {
     std::vector<Sample> known, unseen;
     for (const Sample& sample : samples) {
@@ -67,13 +68,13 @@ std::vector<Trial> leave_shapes_out(std::span<const Sample> samples, const GemmO
 }
 
 // Every other m of each (n, k) is left out: a batch size nobody measured, on a layer somebody did.
-std::vector<Trial> leave_m_out(std::span<const Sample> samples, const GemmRoofline& roofline,
-                               const GemmOp& like) {
+std::vector<Miss> leave_m_out(std::span<const Sample> samples, const GemmRoofline& roofline,
+                              const GemmOp& like) {
   std::map<std::pair<std::int64_t, std::int64_t>, std::vector<Sample>> groups;
   for (const Sample& sample : samples) {
     groups[{sample.shape[1], sample.shape[2]}].push_back(sample);
   }
-  std::vector<Trial> trials;
+  std::vector<Miss> trials;
   for (const std::size_t parity : {0U, 1U}) {
     std::vector<Sample> known, unseen;
     for (auto& [shape, group] : groups) {
@@ -96,9 +97,9 @@ double spread(const GemmFit& fit, double distance, bool sampled) {
 // Interval score of Gneiting and Raftery (2007, eq. 43) for 90 % intervals: the width, plus twenty
 // times what sticks out. The least expected score belongs to the true quantiles, so that minimising
 // it gives intervals that cover and are no wider than that needs.
-double interval_score(const std::vector<Trial>& trials, const GemmFit& fit) {
+double interval_score(const std::vector<Miss>& trials, const GemmFit& fit) {
   double sum = 0;
-  for (const Trial& trial : trials) {
+  for (const Miss& trial : trials) {
     const double half = kQuantile90 * spread(fit, trial.distance, trial.sampled);
     sum += 2 * half + 20 * std::max(0.0, std::abs(trial.log_error) - half);
   }
@@ -106,7 +107,7 @@ double interval_score(const std::vector<Trial>& trials, const GemmFit& fit) {
 }
 
 // The value of one spread that gives the least score, the others as they are.
-double best_spread(const std::vector<Trial>& trials, GemmFit fit, double GemmFit::*which) {
+double best_spread(const std::vector<Miss>& trials, GemmFit fit, double GemmFit::*which) {
   return minimise_log(
       [&](const std::vector<double>& p) {
         fit.*which = p[0];
@@ -115,9 +116,9 @@ double best_spread(const std::vector<Trial>& trials, GemmFit fit, double GemmFit
       {0.05})[0];
 }
 
-double p90_of(const std::vector<Trial>& trials, double Trial::*error) {
+double p90_of(const std::vector<Miss>& trials, double Miss::*error) {
   std::vector<double> errors;
-  for (const Trial& trial : trials) {
+  for (const Miss& trial : trials) {
     errors.push_back(std::abs(trial.*error));
   }
   return errors.empty() ? 0 : quantile(errors, 0.9);
@@ -187,15 +188,17 @@ GemmFit fit_gemm(std::span<const Sample> samples, const GemmOp& like, int sms,
   GemmFit fit;
   fit.roofline = fit_roofline(samples, like, sms);
   fit.sd_family = std::max(repeatability, 0.005);
-  const std::vector<Trial> near = leave_m_out(samples, fit.roofline, like);
-  const std::vector<Trial> far = leave_shapes_out(samples, like, sms);
+  const std::vector<Miss> near = leave_m_out(samples, fit.roofline, like);
+  const std::vector<Miss> far = leave_shapes_out(samples, like, sms);
   fit.sd_distance = best_spread(near, fit, &GemmFit::sd_distance);
   fit.sd_shape = best_spread(far, fit, &GemmFit::sd_shape);
-  fit.table_helps = p90_of(far, &Trial::log_error) < p90_of(far, &Trial::roofline_log_error);
+  fit.table_helps = p90_of(far, &Miss::log_error) < p90_of(far, &Miss::roofline_log_error);
   std::vector<double> errors, sds;
-  for (const Trial& trial : far) {
+  for (const Miss& trial : far) {
     errors.push_back(trial.log_error);
     sds.push_back(spread(fit, trial.distance, trial.sampled));
+    fit.unseen.push_back({trial.sample.shape, trial.sample.seconds,
+                          trial.sample.seconds * std::exp(trial.log_error), sds.back()});
   }
   fit.unseen_shapes = summarise_errors(errors, sds);
   return fit;

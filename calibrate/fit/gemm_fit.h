@@ -20,11 +20,19 @@ struct HeldOut {
   double half_width = 0;  // median half-width of that interval, relative
 };
 
+// A measurement that the fit has not seen.
+struct Trial {
+  std::vector<std::int64_t> shape;
+  double measured = 0, predicted = 0;  // s
+  double sd = 0;                       // expected, of the logarithm
+};
+
 struct GemmFit {
   GemmRoofline roofline;
   double sd_family = 0, sd_shape = 0, sd_distance = 0;
   bool table_helps = false;  // residuals of neighbours lower the held-out p90
   HeldOut unseen_shapes;     // whole (n, k) groups left out
+  std::vector<Trial> unseen;
 };
 
 // Minimises the mean |log(predicted / measured)|, never squares of microseconds: a 5 us call counts

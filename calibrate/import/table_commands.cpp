@@ -11,9 +11,12 @@
 #include <utility>
 
 #include "calibrate/import/aiconfigurator.h"
+#include "calibrate/import/llmservingsim.h"
 #include "calibrate/import/nccl_tests.h"
 #include "calibrate/import/table.h"
 #include "calibrate/import/vidur.h"
+#include "sim/config/model_reader.h"
+#include "sim/config/paths.h"
 #include "sim/config/profile_reader.h"
 #include "sim/core/error.h"
 
@@ -190,6 +193,26 @@ int write(Profile profile, const std::string& out) {
   return 0;
 }
 
+// Their layers are ours at one model, tensor degree and width, so these must be stated.
+struct LayerProfileCommand {
+  std::string prefix, model, out;
+  int tensor = 1;
+};
+
+int run(const LayerProfileCommand& command) {
+  ParallelSpec parallel;
+  parallel.tensor = command.tensor;
+  const std::filesystem::path model = config::find_file(command.model, {}, "scenarios/models");
+  if (model.empty()) {
+    throw InputError(
+        fmt::format("--model {}: neither a file nor a shipped model; see `foretoken "
+                    "list models`",
+                    command.model));
+  }
+  const GraphBuilder builder(config::read_model(model.string()), PrecisionSpec(), parallel);
+  return write(calibrate::import_llmservingsim(command.prefix, builder), command.out);
+}
+
 std::shared_ptr<TableCommand> add_common(CLI::App& command) {
   auto options = std::make_shared<TableCommand>();
   command.add_option("input", options->files, "The files")->required();
@@ -261,6 +284,21 @@ void add_table_imports(CLI::App& import_command, std::function<int()>& action) {
   vidur->callback([options = add_common(*vidur), &action] {
     action = [options] { return write(import_vidur_tables(options->files), options->out); };
   });
+  auto* llm = import_command.add_subcommand(
+      "llmservingsim",
+      "A kernel profile of casys-kaist/LLMServingSim (NAME_dense.csv, NAME_per_sequence.csv and "
+      "NAME_attention.csv), into a profile");
+  const auto measured = std::make_shared<LayerProfileCommand>();
+  llm->add_option("prefix", measured->prefix, "Path of the files up to \"attention.csv\"")
+      ->required();
+  llm->add_option("--model", measured->model, "Model that was measured, such as llama-3.1-8b")
+      ->required();
+  llm->add_option("--tensor", measured->tensor, "Tensor-parallel degree that was measured")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  llm->add_option("--out", measured->out, "Profile to write; its samples stand beside it")
+      ->required();
+  llm->callback([measured, &action] { action = [measured] { return run(*measured); }; });
   auto* nccl = import_command.add_subcommand("nccl-tests",
                                              "What an nccl-tests program printed, into a profile");
   const auto options = add_common(*nccl);

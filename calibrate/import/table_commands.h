@@ -1,5 +1,6 @@
-// `foretoken import aiconfigurator|vidur|nccl-tests`: other people's operator tables into a
-// profile, to be stacked on one that knows the device (`profile: [h100-sxm, imported.yaml]`).
+// `foretoken import aiconfigurator|vidur|llmservingsim|nccl-tests`: other people's operator tables
+// into a profile, to be stacked on one that knows the device (`profile: [h100-sxm,
+// imported.yaml]`).
 #pragma once
 
 #include <CLI/CLI.hpp>

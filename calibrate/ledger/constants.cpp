@@ -23,7 +23,7 @@ std::string constant_group(const LedgerRow& row) {
   const std::string engine = engine_name(row);
   switch (row.harness) {
     case Harness::serving:
-      return engine + " serving";
+      return engine + (inference_max(row) ? " serving InferenceMAX" : " serving");
     case Harness::offline:
       return engine + (row.version == "0.14" ? " max load 0.14" : " max load");
     case Harness::fixed_batch:

@@ -14,21 +14,28 @@ namespace {
 
 constexpr std::size_t kMostRows = 80;
 constexpr double kTtftWeight = 0.1;
+// Spreads of a group without rows: the widest that fits have left.
+constexpr double kUnfittedTime = 0.16, kUnfittedTtft = 0.25;
 // Of a normal distribution, the standard deviation over the median absolute deviation.
 constexpr double kSdPerMedian = 1.4826;
 
 struct Knob {
   double HostCosts::*value;
   double scale;  // where a search that starts at zero looks first, seconds
+  double most;   // more is not a host's doing: a kernel's, then, which another GPU need not share
 };
 
-// A front end's time comes from a run with per-request times, not from here.
-std::vector<Knob> knobs(const LedgerRow& row) {
-  if (row.harness == Harness::serving) {
-    return {
-        {&HostCosts::step, 1e-3}, {&HostCosts::sequence, 1e-5}, {&HostCosts::prefill_step, 5e-3}};
+std::vector<Knob> knobs(bool serving) {
+  constexpr double kAny = 1;
+  if (serving) {
+    return {{&HostCosts::step, 1e-3, kAny},
+            {&HostCosts::sequence, 1e-5, kAny},
+            {&HostCosts::prefill_step, 5e-3, 1.5e-2},
+            {&HostCosts::request, 1e-2, kAny}};
   }
-  return {{&HostCosts::step, 1e-3}, {&HostCosts::sequence, 5e-6}, {&HostCosts::ranks, 2e-3}};
+  return {{&HostCosts::step, 1e-3, kAny},
+          {&HostCosts::sequence, 5e-6, kAny},
+          {&HostCosts::ranks, 2e-3, kAny}};
 }
 
 // Constants that the rows hardly tell apart stay near a plain host's: e times the scale costs as
@@ -94,12 +101,19 @@ double robust_sd(std::vector<double> values) {
   return kSdPerMedian * *middle;
 }
 
-EngineConstants fit_group(const std::vector<const LedgerRow*>& rows, const TableCosts& costs,
-                          EngineConstants best, int threads) {
-  const std::vector<Knob> all = knobs(*rows.front());
-  for (const Knob& knob : all) {
-    best.host.*knob.value = knob.scale;
+EngineConstants plain_host(const std::vector<Knob>& knobs) {
+  EngineConstants constants;
+  for (const Knob& knob : knobs) {
+    constants.host.*knob.value = knob.scale;
   }
+  return constants;
+}
+
+EngineConstants fit_group(const std::vector<const LedgerRow*>& rows, const TableCosts& costs,
+                          int threads) {
+  const bool serving = rows.front()->harness == Harness::serving;
+  const std::vector<Knob> all = knobs(serving);
+  EngineConstants best = plain_host(all);
   const auto score = [&](const EngineConstants& constants) {
     return loss(errors_of(rows, costs, constants, threads)) + ridge(all, constants);
   };
@@ -107,7 +121,7 @@ EngineConstants fit_group(const std::vector<const LedgerRow*>& rows, const Table
   for (const double factor : {3.0, 1.8, 1.3, 1.3, 1.1}) {
     for (const Knob& knob : all) {
       const double now = best.host.*knob.value;
-      for (const double candidate : {now * factor, now / factor}) {
+      for (const double candidate : {std::min(now * factor, knob.most), now / factor}) {
         EngineConstants trial = best;
         trial.host.*knob.value = candidate;
         const double error = score(trial);
@@ -120,7 +134,7 @@ EngineConstants fit_group(const std::vector<const LedgerRow*>& rows, const Table
   }
   const Errors left = errors_of(rows, costs, best, threads);
   best.residual_time = left.contains(false) ? robust_sd(left.at(false)) : 0;
-  best.residual_ttft = left.contains(true) ? robust_sd(left.at(true)) : 0;
+  best.residual_ttft = left.contains(true) ? robust_sd(left.at(true)) : serving ? kUnfittedTtft : 0;
   return best;
 }
 
@@ -143,10 +157,15 @@ ConstantSet fit_constants(const std::vector<LedgerRow>& rows, const TableCosts& 
   }
   ConstantSet fitted = start;
   for (const auto& [group, members] : groups) {
-    fitted.at(group) = fit_group(thinned(members), costs, start.at(group), threads);
+    fitted.at(group) = fit_group(thinned(members), costs, threads);
   }
-  if (!groups.contains("sglang serving")) {
-    fitted.at("sglang serving") = fitted.at("vllm serving");
+  // A kind of load that these rows do not hold keeps a plain host's times.
+  for (auto& [group, constants] : fitted) {
+    if (!groups.contains(group)) {
+      constants = plain_host(knobs(group.find("serving") != std::string::npos));
+      constants.residual_time = kUnfittedTime;
+      constants.residual_ttft = kUnfittedTtft;
+    }
   }
   return fitted;
 }

@@ -14,9 +14,8 @@ namespace foretoken::calibrate {
 
 using TableCosts = std::map<TableKey, std::shared_ptr<const CostModel>>;
 
-// Least mean |log(predicted / measured)| over at most 80 rows a group, by pattern search; `start`
-// gives what is not searched (the front end's time). Groups without rows keep the start's, but for
-// sglang serving, which takes those of vllm serving. `rows` are not excluded.
+// Least mean |log(predicted / measured)| over at most 80 rows a group, by pattern search. Groups of
+// `start` without rows get a plain host's times. `rows` are not excluded.
 ConstantSet fit_constants(const std::vector<LedgerRow>& rows, const TableCosts& costs,
                           const ConstantSet& start, int threads);
 

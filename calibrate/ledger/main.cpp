@@ -17,7 +17,7 @@ namespace foretoken::calibrate {
 namespace {
 
 struct Options {
-  std::string folder, out, csv, only, fit;
+  std::string folder, out, csv, html, only, fit;
   std::string constants = "calibrate/ledger/constants.csv";
   int replications = 3;
   int threads = 0;
@@ -101,6 +101,12 @@ int score(const Options& options) {
   if (!options.csv.empty()) {
     config::write_output(options.csv, ledger_csv(ledger.rows));
   }
+  if (!options.html.empty()) {
+    config::write_output(options.html, page::html(ledger_page(ledger.rows)));
+    if (const std::string missing = page::missing_library(); !missing.empty()) {
+      fmt::print(stderr, "note: {}: {}\n", options.html, missing);
+    }
+  }
   return 0;
 }
 
@@ -110,6 +116,7 @@ int run(int argc, char** argv) {
   app.add_option("reference", options.folder, "Folder with ops/ and e2e/")->required();
   app.add_option("--out", options.out, "Markdown report; standard output without it");
   app.add_option("--csv", options.csv, "One line per row and metric");
+  app.add_option("--html", options.html, "Page of charts: predicted against measured");
   app.add_option("--only", options.only, "Only tables whose file name holds this");
   app.add_option("--constants", options.constants, "Engine-wide constants")->capture_default_str();
   app.add_option("--fit", options.fit, "Fit the constants, starting from --constants, into this");

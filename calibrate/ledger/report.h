@@ -1,4 +1,4 @@
-// The accuracy ledger as Markdown, and its rows as CSV.
+// The accuracy ledger as Markdown and as a page of charts, and its rows as CSV.
 #pragma once
 
 #include <string>
@@ -6,6 +6,7 @@
 
 #include "calibrate/ledger/predict.h"
 #include "calibrate/ledger/row.h"
+#include "reports/page/page.h"
 
 namespace foretoken::calibrate {
 
@@ -16,6 +17,8 @@ struct ScoredRow {
 };
 
 std::string ledger_markdown(const std::vector<ScoredRow>& rows);
+// Predicted against measured by engine and by GPU, and the errors of each group.
+page::Document ledger_page(const std::vector<ScoredRow>& rows);
 std::string ledger_csv(const std::vector<ScoredRow>& rows);
 
 }  // namespace foretoken::calibrate

@@ -56,7 +56,7 @@ constexpr std::array kModels{ModelName{"meta-llama/Llama-3.1-70B", "llama-3.1-70
                              ModelName{"meta-llama/Meta-Llama-3-8B", "llama-3.1-8b"},
                              ModelName{"mistralai/Mistral-7B-v0.1", "mistral-7b-v0.2"}};
 
-bool newer_load_generator(const LedgerRow& row) { return row.origin == "2026-04-06.csv"; }
+constexpr std::int64_t kRequestsPerClient = 10;
 
 bool is_vllm(const LedgerRow& row) { return engine_name(row) == "vllm"; }
 bool is_trtllm(const LedgerRow& row) { return engine_name(row) == "trtllm"; }
@@ -66,12 +66,9 @@ bool static_scales(const LedgerRow& row) {
   return row.model.find("Qwen3-32B") == std::string::npos;
 }
 
-// TensorRT-LLM keeps fp8 KV beside 8- and 4-bit weights, and so does vLLM on Blackwell; else bf16.
+// fp8 KV beside 8- and 4-bit weights: TensorRT-LLM, and InferenceMAX's vLLM (kv-cache-dtype: fp8).
 bool fp8_cache(const LedgerRow& row) {
-  if (row.weights == "bf16") {
-    return false;
-  }
-  return is_trtllm(row) || find_gpu(row.gpu)->name == "b200";
+  return row.weights != "bf16" && (is_trtllm(row) || inference_max(row));
 }
 
 PrecisionSpec make_precision(const LedgerRow& row) {
@@ -97,14 +94,14 @@ LengthSpec::Side length(std::int64_t nominal, double least_share) {
   return side;
 }
 
-// Serving harness: clients in a closed loop that start together, 10 ms of client jitter. The load
-// generator of 2026-04-06 sends six requests a client and draws lengths of 0.8 to 1 x nominal; the
-// older ones send twelve (their mean TTFT shows less of the first burst), with lengths as stated:
-// with a spread, SGLang's requests would not lock into the waves its results show.
+// Serving harness: clients in a closed loop that start together, ten requests each, 10 ms of client
+// jitter. The rows of 2026-04-06 come from InferenceMAX, whose client draws lengths of 0.8 to 1 x
+// nominal (RANDOM_RANGE_RATIO; benchmarks/70b_*_slurm.sh); the others from aiconfigurator's own
+// runs with genai-perf, standard deviation 0 (src/aiconfigurator/eval/benchmarks).
 WorkloadSpec make_workload_spec(const LedgerRow& row) {
   WorkloadSpec workload;
   const bool serving = row.harness == Harness::serving;
-  const double least = serving && newer_load_generator(row) ? 0.8 : 1;
+  const double least = serving && inference_max(row) ? 0.8 : 1;
   workload.lengths.input = length(row.input, least);
   workload.lengths.output = length(row.output, least);
   workload.lengths.kind = workload.lengths.input.kind;
@@ -112,7 +109,7 @@ WorkloadSpec make_workload_spec(const LedgerRow& row) {
     workload.arrivals.kind = ArrivalSpec::Kind::closed_loop;
     workload.arrivals.concurrency = static_cast<int>(row.concurrency);
     workload.arrivals.jitter = Time(10'000'000'000);
-    workload.requests = (newer_load_generator(row) ? 8 : 12) * row.concurrency;
+    workload.requests = kRequestsPerClient * row.concurrency;
   } else {
     workload.arrivals.kind = ArrivalSpec::Kind::all_at_once;
     workload.requests = row.requests;
@@ -121,10 +118,32 @@ WorkloadSpec make_workload_spec(const LedgerRow& row) {
 }
 
 // What the GPU waits for. TensorRT-LLM's serving loop prepares the next decode step while the GPU
-// works; its throughput benchmark, as vLLM 0.1x and SGLang's results, fits as a sum.
+// works, and so does vLLM with async-scheduling (InferenceMAX); TensorRT-LLM's throughput
+// benchmark, as plain vLLM 0.1x and SGLang's results, fits as a sum.
 HostOverlap host_overlap(const LedgerRow& row) {
-  return row.harness == Harness::serving && is_trtllm(row) ? HostOverlap::decode
-                                                           : HostOverlap::none;
+  const bool beside = is_trtllm(row) || (is_vllm(row) && inference_max(row));
+  return row.harness == Harness::serving && beside ? HostOverlap::decode : HostOverlap::none;
+}
+
+// The servers' own start scripts. InferenceMAX (benchmarks/70b_*_slurm.sh): TensorRT-LLM with
+// --max_num_tokens 16384, and for 1024 in, 1024 out on fewer than 8 GPUs batch_wait_*; vLLM with
+// --max-num-batched-tokens 8192. aiconfigurator (generator/rule_plugin/benchmark/*.rule):
+// max_num_tokens = max_batch_size + input + 1500, both engines.
+void as_served(const LedgerRow& row, EngineSpec& engine) {
+  if (engine.batching != Batching::continuous) {
+    return;
+  }
+  if (!inference_max(row)) {
+    engine.max_num_batched_tokens = row.concurrency + row.input + 1500;
+  } else if (is_trtllm(row)) {
+    engine.max_num_batched_tokens = 16384;
+    if (row.input == 1024 && row.output == 1024 && row.tensor < 8) {
+      engine.batch_wait_max_tokens_ratio = 0.9;
+      engine.batch_wait_timeout_iters = 20;
+    }
+  } else {
+    engine.max_num_batched_tokens = 8192;
+  }
 }
 
 EngineSpec make_engine(const LedgerRow& row) {
@@ -138,9 +157,8 @@ EngineSpec make_engine(const LedgerRow& row) {
   engine.preset = name;
   engine.host_overlap = host_overlap(row);
   engine.chunked_prefill = true;
-  if (row.harness == Harness::serving && engine.batching == Batching::continuous) {
-    // 8192 for the tables of 2026-04-06, 2048 for the others (same study).
-    engine.max_num_batched_tokens = newer_load_generator(row) ? 8192 : 2048;
+  if (row.harness == Harness::serving) {
+    as_served(row, engine);
   }
   engine.max_model_len = row.input + row.output;  // as run, whatever the model was trained for
   engine.max_num_seqs = static_cast<int>(std::min<std::int64_t>(
@@ -169,10 +187,13 @@ const std::vector<GpuFiles>& gpu_files() {
     list[0].vllm_gemm = "h100_sxm_vllm_0.24.0";
     list[0].vllm_context = "context_h100_sxm_vllm_0.24.0";
     list[0].vllm_generation = "generation_h100_sxm_vllm_0.24.0";
+    list[1].vllm_as_on = "h100";
     return list;
   }();
   return files;
 }
+
+bool inference_max(const LedgerRow& row) { return row.origin == "2026-04-06.csv"; }
 
 std::string engine_name(const LedgerRow& row) {
   return row.engine == "vLLM" ? "vllm" : row.engine == "TensorRT-LLM" ? "trtllm" : row.engine;
@@ -180,7 +201,8 @@ std::string engine_name(const LedgerRow& row) {
 
 const GpuFiles* find_gpu(const std::string& alias) {
   for (const GpuFiles& files : gpu_files()) {
-    if (std::find(files.aliases.begin(), files.aliases.end(), alias) != files.aliases.end()) {
+    if (files.name == alias ||
+        std::find(files.aliases.begin(), files.aliases.end(), alias) != files.aliases.end()) {
       return &files;
     }
   }
@@ -226,7 +248,7 @@ void exclude(LedgerRow& row) {
 TableKey table_key(const LedgerRow& row) {
   TableKey key;
   key.gpu = find_gpu(row.gpu);
-  key.vllm = is_vllm(row) && !key.gpu->vllm_gemm.empty();
+  key.vllm = is_vllm(row) && !(key.gpu->vllm_gemm.empty() && key.gpu->vllm_as_on.empty());
   key.all_reduce = is_vllm(row) ? "vllm" : is_trtllm(row) ? "trtllm" : "sglang";
   return key;
 }

@@ -17,16 +17,22 @@ struct GpuFiles {
   std::string profile, topology;                         // shipped names
   std::string system;                                    // in the communication tables
   std::string gemm, context, generation;                 // tables of TensorRT-LLM, or the only ones
-  std::string vllm_gemm, vllm_context, vllm_generation;  // vLLM's own; empty: the above
+  std::string vllm_gemm, vllm_context, vllm_generation;  // vLLM's own; empty: the above, or
+  // the GPU of the same architecture whose ratio of vLLM's tables to TensorRT-LLM's holds here too
+  std::string vllm_as_on;
 };
 const std::vector<GpuFiles>& gpu_files();
-const GpuFiles* find_gpu(const std::string& alias);  // nullptr: no tables of this GPU
+// By our name or the rows' spelling. nullptr: no tables of this GPU.
+const GpuFiles* find_gpu(const std::string& alias);
 
 // Shipped model of a published name; empty when models.csv does not have it.
 std::string find_model(const std::string& published);
 
 // vllm, sglang, trtllm, whatever the spelling of the row.
 std::string engine_name(const LedgerRow& row);
+
+// Run by InferenceMAX's scripts and client; the other serving rows by aiconfigurator's.
+bool inference_max(const LedgerRow& row);
 
 // Sets `excluded` by the first rule that applies.
 void exclude(LedgerRow& row);

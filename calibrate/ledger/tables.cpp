@@ -43,7 +43,6 @@ void add_gemm(Profile& profile, const std::string& path) {
     table.provenance = Provenance::imported;
     profile.samples[name] = std::move(table);
   }
-  profile.parameters["elementwise.quantise_in_gemm"] = {1, Provenance::imported, path};
 }
 
 // What static scales save of the two kernels that dynamic quantisation is made of (as measured on
@@ -68,6 +67,59 @@ void add_quantise(Profile& profile, const std::string& folder) {
     table_of(profile, "quantise.fp4/g16", "0.58 x the fp8 kernels")
         .samples.push_back({shape, kFp4Quantise * seconds});
   }
+}
+
+using Samples = std::map<std::string, SampleTable, std::less<>>;
+
+// GEMM and attention tables of a device as one engine runs them.
+Samples kernel_tables(const std::string& folder, const GpuFiles& gpu, bool vllm) {
+  Profile profile;
+  const std::string attention = folder + "/ops/attention/";
+  add_gemm(profile, folder + "/ops/gemm/" + (vllm ? gpu.vllm_gemm : gpu.gemm) + ".csv");
+  add_attention(profile, attention + (vllm ? gpu.vllm_context : gpu.context) + ".csv", "prefill");
+  add_attention(profile, attention + (vllm ? gpu.vllm_generation : gpu.generation) + ".csv",
+                "decode");
+  return std::move(profile.samples);
+}
+
+// `here` x `to` / `from` at the shapes that all three have.
+Samples transferred(const Samples& here, const Samples& from, const Samples& to) {
+  Samples result;
+  for (const auto& [name, table] : here) {
+    const auto old_table = from.find(name), new_table = to.find(name);
+    if (old_table == from.end() || new_table == to.end()) {
+      continue;
+    }
+    const auto by_shape = [](const SampleTable& samples) {
+      std::map<std::vector<std::int64_t>, double> seconds;
+      for (const Sample& sample : samples.samples) {
+        seconds.emplace(sample.shape, sample.seconds);
+      }
+      return seconds;
+    };
+    const auto olds = by_shape(old_table->second), news = by_shape(new_table->second);
+    SampleTable& moved = result[name];
+    moved.provenance = Provenance::imported;
+    moved.source =
+        table.source + " x " + new_table->second.source + " / " + old_table->second.source;
+    for (const Sample& sample : table.samples) {
+      const auto o = olds.find(sample.shape), n = news.find(sample.shape);
+      if (o != olds.end() && n != news.end()) {
+        moved.samples.push_back({sample.shape, sample.seconds * n->second / o->second});
+      }
+    }
+  }
+  return result;
+}
+
+Samples engine_tables(const std::string& folder, const TableKey& key) {
+  const GpuFiles& gpu = *key.gpu;
+  if (!key.vllm || gpu.vllm_as_on.empty()) {
+    return kernel_tables(folder, gpu, key.vllm);
+  }
+  const GpuFiles& sister = *find_gpu(gpu.vllm_as_on);
+  return transferred(kernel_tables(folder, gpu, false), kernel_tables(folder, sister, false),
+                     kernel_tables(folder, sister, true));
 }
 
 // CUDA-graph rows where a framework was measured both ways. The L40S box has no working peer access
@@ -100,14 +152,10 @@ void add_all_reduce(Profile& profile, const std::string& folder, const TableKey&
 std::shared_ptr<const CostModel> make_costs(const std::string& folder, const TableKey& key) {
   const GpuFiles& gpu = *key.gpu;
   Profile profile = config::read_profile("calibrate/profiles/" + gpu.profile + ".yaml");
-  add_gemm(profile, folder + "/ops/gemm/" + (key.vllm ? gpu.vllm_gemm : gpu.gemm) + ".csv");
-  add_attention(profile,
-                folder + "/ops/attention/" + (key.vllm ? gpu.vllm_context : gpu.context) + ".csv",
-                "prefill");
-  add_attention(
-      profile,
-      folder + "/ops/attention/" + (key.vllm ? gpu.vllm_generation : gpu.generation) + ".csv",
-      "decode");
+  for (auto& [name, table] : engine_tables(folder, key)) {
+    profile.samples[name] = std::move(table);
+  }
+  profile.parameters["elementwise.quantise_in_gemm"] = {1, Provenance::imported, gpu.gemm};
   if (!key.vllm) {  // vLLM's own fp8 rows quantise in one fused kernel
     add_quantise(profile, folder);
     // TensorRT-LLM's attention operator rotates and stores; vLLM's tables time the kernel alone.

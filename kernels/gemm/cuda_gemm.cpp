@@ -113,6 +113,17 @@ std::string to_string(const CudaGemmConfig& config) {
                      config.tiles_per_split);
 }
 
+CudaWeightShape cuda_weight_shape(const GemmFormat& format, std::int64_t n, std::int64_t k) {
+  CudaWeightShape shape;
+  shape.padded_n = round_up(n, kCudaTileChannels);
+  shape.k_tiles = cuda_activation_stride(format, k) / kCudaRowBytes;
+  shape.data_bytes = static_cast<std::size_t>(shape.padded_n * shape.k_tiles *
+                                              cuda_weight_row_bytes(cuda_gemm_kind(format)));
+  const std::int64_t groups = format.grouped() ? (k + format.group - 1) / format.group : 1;
+  shape.scale_count = static_cast<std::size_t>(groups * shape.padded_n);
+  return shape;
+}
+
 CudaPackedWeights pack_cuda_weights(const QuantizedWeights& weights, const GemmFormat& format) {
   FT_KERNEL_CHECK(format.weight_bits == weights.bits && format.group == weights.group);
   const CudaGemmKind kind = cuda_gemm_kind(format);
@@ -120,11 +131,11 @@ CudaPackedWeights pack_cuda_weights(const QuantizedWeights& weights, const GemmF
   packed.format = format;
   packed.n = weights.n;
   packed.k = weights.k;
-  packed.padded_n = round_up(weights.n, kCudaTileChannels);
-  packed.k_tiles = cuda_activation_stride(format, weights.k) / kCudaRowBytes;
+  const CudaWeightShape shape = cuda_weight_shape(format, weights.n, weights.k);
+  packed.padded_n = shape.padded_n;
+  packed.k_tiles = shape.k_tiles;
   packed.groups = weights.groups();
-  packed.data.resize(
-      static_cast<std::size_t>(packed.padded_n * packed.k_tiles * cuda_weight_row_bytes(kind)));
+  packed.data.resize(shape.data_bytes);
   const int offset = kind == CudaGemmKind::w4a16 ? 8 : 0;
   if (offset != 0) {
     std::fill(packed.data.begin(), packed.data.end(), static_cast<std::uint8_t>(0x88));  // zeros

@@ -83,6 +83,14 @@ struct CudaPackedWeights {
 };
 CudaPackedWeights pack_cuda_weights(const QuantizedWeights& weights, const GemmFormat& format);
 
+// Without the bytes: what timing on somebody's memory must know. `data_bytes` and `scale_count`
+// (floats, or integers for group_integer) are what packed weights take.
+struct CudaWeightShape {
+  std::int64_t padded_n = 0, k_tiles = 0;
+  std::size_t data_bytes = 0, scale_count = 0;
+};
+CudaWeightShape cuda_weight_shape(const GemmFormat& format, std::int64_t n, std::int64_t k);
+
 // Bytes per token that the kernels read: k padded to whole k tiles, with zeros.
 std::int64_t cuda_activation_stride(const GemmFormat& format, std::int64_t k);
 

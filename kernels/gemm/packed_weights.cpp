@@ -18,7 +18,8 @@ std::int64_t packed_tile_bytes(const GemmFormat& format) {
   return 64 * format.weight_bits;  // 512 values
 }
 
-PackedWeights empty_weights(const GemmFormat& format, std::int64_t n, std::int64_t k) {
+// All but the bytes.
+PackedWeights shape_of(const GemmFormat& format, std::int64_t n, std::int64_t k) {
   FT_KERNEL_CHECK(n > 0 && k > 0);
   check_gemm_format(format);
   PackedWeights packed;
@@ -31,9 +32,20 @@ PackedWeights empty_weights(const GemmFormat& format, std::int64_t n, std::int64
   packed.group_tiles = format.grouped() ? format.group / packed.tile_k() : packed.k_tiles;
   packed.groups_per_split = packed.groups();
   packed.tile_bytes = packed_tile_bytes(format);
-  packed.data = PageBuffer(static_cast<std::size_t>(packed.blocks * packed.block_bytes()));
-  packed.scales =
-      PageBuffer(static_cast<std::size_t>(packed.blocks * packed.groups() * kTileChannels) * 4);
+  return packed;
+}
+
+std::size_t data_bytes(const PackedWeights& packed) {
+  return static_cast<std::size_t>(packed.blocks * packed.block_bytes());
+}
+std::size_t scale_bytes(const PackedWeights& packed) {
+  return static_cast<std::size_t>(packed.blocks * packed.groups() * kTileChannels) * 4;
+}
+
+PackedWeights empty_weights(const GemmFormat& format, std::int64_t n, std::int64_t k) {
+  PackedWeights packed = shape_of(format, n, k);
+  packed.data = PageBuffer(data_bytes(packed));
+  packed.scales = PageBuffer(scale_bytes(packed));
   return packed;
 }
 
@@ -184,6 +196,21 @@ PackedWeights pack_from_fp32(std::span<const float> weights, std::int64_t n, std
   }
   return pack_weights(
       quantize_weights(weights, n, k, {format.weight_bits, format.group, search_clipping}), format);
+}
+
+std::size_t arbitrary_weight_bytes(const GemmFormat& format, std::int64_t n, std::int64_t k) {
+  const PackedWeights packed = shape_of(format, n, k);
+  return data_bytes(packed) + scale_bytes(packed);
+}
+
+PackedWeights arbitrary_weights(const GemmFormat& format, std::int64_t n, std::int64_t k,
+                                std::uint8_t* memory) {
+  PackedWeights packed = shape_of(format, n, k);
+  packed.data = PageBuffer::borrow(memory, data_bytes(packed));
+  PageBuffer& scales =
+      format.scale == ScaleKind::group_integer ? packed.integer_scales : packed.scales;
+  scales = PageBuffer::borrow(memory + packed.data.size(), scale_bytes(packed));
+  return packed;
 }
 
 }  // namespace foretoken::kernels

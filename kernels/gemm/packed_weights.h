@@ -80,4 +80,11 @@ PackedWeights pack_fp8_weights(const Fp8Matrix& weights);
 PackedWeights pack_from_fp32(std::span<const float> weights, std::int64_t n, std::int64_t k,
                              const GemmFormat& format, bool search_clipping = false);
 
+// For timing: the next bytes of somebody's memory taken for packed weights and their scales,
+// whatever they mean. Kernels take as long as on real ones as long as the bytes are no denormals.
+// `memory` is 64-byte aligned and holds arbitrary_weight_bytes.
+std::size_t arbitrary_weight_bytes(const GemmFormat& format, std::int64_t n, std::int64_t k);
+PackedWeights arbitrary_weights(const GemmFormat& format, std::int64_t n, std::int64_t k,
+                                std::uint8_t* memory);
+
 }  // namespace foretoken::kernels

@@ -34,6 +34,17 @@ void PageBuffer::reserve(std::size_t bytes) {
   }
 }
 
-void PageBuffer::Free::operator()(std::uint8_t* memory) const { std::free(memory); }
+PageBuffer PageBuffer::borrow(std::uint8_t* bytes, std::size_t size) {
+  PageBuffer buffer;
+  buffer.data_ = {bytes, Free{false}};
+  buffer.size_ = size;
+  return buffer;
+}
+
+void PageBuffer::Free::operator()(std::uint8_t* memory) const {
+  if (owned) {
+    std::free(memory);
+  }
+}
 
 }  // namespace foretoken::kernels

@@ -13,6 +13,8 @@ class PageBuffer {
  public:
   PageBuffer() = default;
   explicit PageBuffer(std::size_t bytes);
+  // Somebody else's bytes, which outlive this buffer; 64-byte aligned. They stay as they are.
+  static PageBuffer borrow(std::uint8_t* bytes, std::size_t size);
 
   std::size_t size() const { return size_; }
   template <typename T = std::uint8_t>
@@ -28,6 +30,9 @@ class PageBuffer {
 
  private:
   struct Free {
+    Free() : owned(true) {}
+    explicit Free(bool owns) : owned(owns) {}
+    bool owned;
     void operator()(std::uint8_t* memory) const;
   };
   std::unique_ptr<std::uint8_t, Free> data_;

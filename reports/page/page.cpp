@@ -16,7 +16,7 @@ class Writer {
 
   void header(const Document& document);
   void contents(const std::vector<Section>& sections);
-  void main(const std::vector<Section>& sections);
+  void body(const std::vector<Section>& sections);
 
   void operator()(const Text& text) { put("<p>{}</p>\n", escape(text.text)); }
   void operator()(const Table& table) { put_table(table, true); }
@@ -73,7 +73,7 @@ void Writer::contents(const std::vector<Section>& sections) {
   put("</ul></nav>\n");
 }
 
-void Writer::main(const std::vector<Section>& sections) {
+void Writer::body(const std::vector<Section>& sections) {
   put("<main id=\"main\">\n");
   for (const Section& part : sections) {
     section(part);
@@ -200,7 +200,7 @@ std::string html(const Document& document, std::string_view chart_library) {
   Writer writer(charts);
   writer.header(document);
   writer.contents(document.sections);
-  writer.main(document.sections);
+  writer.body(document.sections);
   std::string out = fmt::format(
       "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"

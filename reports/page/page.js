@@ -10,6 +10,10 @@
   const digits = value => value === null ? 'none' : String(Number(Number(value).toPrecision(4)));
   const isCategorical = spec => !['line', 'scatter'].includes(spec.kind);
 
+  // Clouds of points: small, without words beside them.
+  const dense = spec => spec.kind === 'scatter' &&
+      spec.series.some(series => !series.joined && series.y.length > 60);
+
   // Bars of a waterfall reach from the sum before to the sum after; the last is the whole.
   function waterfall(values) {
     let sum = 0;
@@ -35,7 +39,7 @@
       set.showLine = line;
       set.borderDash = kDashes[index % kDashes.length];
       set.pointStyle = kShapes[index % kShapes.length];
-      set.pointRadius = set.data.length > 60 ? 0 : line ? 3 : 5;
+      set.pointRadius = dense(spec) ? 2 : set.data.length > 60 ? 0 : line ? 3 : 5;
       set.pointHitRadius = 8;
     }
     return set;
@@ -81,9 +85,11 @@
       const {ctx} = chart;
       const scale = chart.scales[spec.horizontal ? 'x' : 'y'];
       ctx.save();
-      ctx.strokeStyle = color('--ink');
-      ctx.lineWidth = 1.2;
+      const cap = dense(spec) ? 0 : 4;
+      ctx.lineWidth = dense(spec) ? 0.8 : 1.2;
+      ctx.globalAlpha = dense(spec) ? 0.4 : 1;
       chart.data.datasets.forEach((set, i) => {
+        ctx.strokeStyle = dense(spec) ? seriesColor(i) : color('--ink');
         if (!set.series.low || !chart.isDatasetVisible(i)) {
           return;
         }
@@ -98,7 +104,7 @@
               spec.horizontal ? [along, across + side] : [across + side, along];
           ctx.beginPath();
           for (const [from, until] of
-                   [[to(a, 0), to(b, 0)], [to(a, -4), to(a, 4)], [to(b, -4), to(b, 4)]]) {
+                   [[to(a, 0), to(b, 0)], [to(a, -cap), to(a, cap)], [to(b, -cap), to(b, cap)]]) {
             ctx.moveTo(...from);
             ctx.lineTo(...until);
           }
@@ -106,7 +112,7 @@
         });
       });
       ctx.restore();
-      if (spec.kind === 'scatter') {
+      if (spec.kind === 'scatter' && !dense(spec)) {
         labels(chart);
       }
     }

@@ -62,9 +62,14 @@ ScenarioSpec read_scenario(const ScenarioOptions& options, const std::vector<std
 
 const Profile& Loader::profile(const Paths& paths) {
   const auto it = profiles_.find(paths);
-  return it != profiles_.end()
-             ? it->second
-             : profiles_.emplace(paths, load_profile(paths, notes_)).first->second;
+  if (it != profiles_.end()) {
+    return it->second;
+  }
+  Profile stacked = load_profile(paths, notes_);
+  for (const Profile& measured : measured_) {
+    stacked.override_with(measured);
+  }
+  return profiles_.emplace(paths, std::move(stacked)).first->second;
 }
 
 const Trace& Loader::trace(const std::string& path) {
@@ -95,7 +100,7 @@ Simulation Loader::load(const ScenarioSpec& scenario) {
 }
 
 Loaded load_simulation(const ScenarioOptions& options) {
-  Loader loader;
+  Loader loader(options.measured);
   Simulation simulation = loader.load(read_scenario(options));
   return {std::move(simulation), loader.notes()};
 }

@@ -18,6 +18,7 @@ struct ScenarioOptions {
   std::string file;
   std::vector<std::string> overrides;  // key=value
   std::optional<std::uint64_t> seed;
+  std::vector<Profile> measured;  // stacked over the scenario's profiles: what was just measured
 };
 
 // `varied`: further "key=value", of --vary.
@@ -28,6 +29,9 @@ ScenarioSpec read_scenario(const ScenarioOptions& options,
 // is read and found once. Safe to call from several threads.
 class Loader {
  public:
+  // `measured`: stacked over the profiles that every scenario names.
+  explicit Loader(std::vector<Profile> measured = {}) : measured_(std::move(measured)) {}
+
   Simulation load(const ScenarioSpec& scenario);
   // What the reader should know about the inputs, a line each.
   std::vector<std::string> notes() const { return notes_; }
@@ -37,6 +41,7 @@ class Loader {
   const Profile& profile(const Paths& paths);
   const Trace& trace(const std::string& path);
 
+  std::vector<Profile> measured_;
   std::mutex mutex_;
   std::map<Paths, Profile> profiles_;
   std::map<std::string, Trace> traces_;

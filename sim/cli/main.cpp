@@ -15,9 +15,12 @@
 #include "sim/core/quantity.h"
 #if FORETOKEN_HAVE_CALIBRATE
 #include "calibrate/commands.h"
+#endif
+#if FORETOKEN_HAVE_IMPORT
 #include "calibrate/detect/detect_command.h"
 #include "calibrate/import/import_command.h"
 #include "calibrate/quality/kernel_error_probe.h"
+#include "calibrate/runtime/verify_command.h"
 #endif
 
 namespace {
@@ -42,7 +45,7 @@ std::string unknown_command(const CLI::App& app, const std::string& word) {
 }
 
 foretoken::MakeErrorProbe error_probe() {
-#if FORETOKEN_HAVE_CALIBRATE
+#if FORETOKEN_HAVE_IMPORT
   return foretoken::quality::make_kernel_error_probe;
 #else
   return {};
@@ -65,14 +68,21 @@ int parse_and_run(int argc, char** argv) {
   foretoken::cli::add_list(app, action);
 #if FORETOKEN_HAVE_CALIBRATE
   foretoken::calibrate::add_calibrate(app, action);
+#endif
+#if FORETOKEN_HAVE_IMPORT
   foretoken::calibrate::add_detect(app, action);
   foretoken::importer::add_import(app, action);
+  foretoken::runtime::add_verify(app, action);
 #endif
   foretoken::cli::add_completion(app, action);
   foretoken::cli::add_help(app, action);
-#if !FORETOKEN_HAVE_CALIBRATE
+#if FORETOKEN_HAVE_IMPORT
+#elif FORETOKEN_HAVE_CALIBRATE
+  app.footer("Portable build: the commands `import`, `verify` and `topology detect` are absent.");
+#else
   app.footer(
-      "Built without calibrate/: the commands `calibrate`, `import` and `topology detect` are "
+      "Built without calibrate/: the commands `calibrate`, `verify`, `import` and `topology "
+      "detect` are "
       "absent.");
 #endif
   try {

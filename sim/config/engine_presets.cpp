@@ -118,6 +118,16 @@ void read_batching(MapReader& map, EngineSpec& spec) {
   spec.admission = choose(map, "admission", spec.admission, admissions);
   constexpr std::array<std::string_view, 2> forms{"greedy", "balanced"};
   spec.micro_batches = choose(map, "micro_batches", spec.micro_batches, forms);
+  spec.batch_wait_max_tokens_ratio =
+      map.quantity("batch_wait_max_tokens_ratio", spec.batch_wait_max_tokens_ratio, Unit::fraction,
+                   kUnitInterval);
+  spec.batch_wait_timeout_iters = static_cast<int>(
+      map.integer("batch_wait_timeout_iters", spec.batch_wait_timeout_iters, {0, 1 << 20}));
+  if (spec.batch_wait_timeout_iters > 0 && !spec.decode_first) {
+    throw InputError(map.mark(), "engine.batch_wait_timeout_iters",
+                     "only engines that put decodes first hold prompts back; use preset trtllm, or "
+                     "leave this out");
+  }
 }
 
 void read_memory(MapReader& map, EngineSpec& spec) {

@@ -99,7 +99,7 @@ SampleGrid kernel_grid(const Profile& profile, const std::string& name, const Sa
   for (const Sample& sample : table.samples) {
     if (sample.shape.size() != 1 || sample.shape[0] <= 0 || !(sample.seconds > 0)) {
       throw InputError(SourceMark{profile.file, 0, 0}, "samples." + name,
-                       "a kernel sample needs positive bytes and time; remove the row");
+                       "this sample needs one positive size and a positive time; remove the row");
     }
     points.push_back({{static_cast<double>(sample.shape[0]), 0, 0, 0}, sample.seconds});
   }
@@ -110,6 +110,7 @@ constexpr std::uint64_t kPrefillKey = hash_text("attention_prefill");
 constexpr std::uint64_t kDecodeKey = hash_text("attention_decode");
 constexpr std::uint64_t kElementwiseKey = hash_text("elementwise");
 constexpr std::uint64_t kHostKey = hash_text("host");
+constexpr std::uint64_t kCodecKey = hash_text("codec");
 
 // Families without a shape effect: the spread is the family's alone.
 Estimate family_estimate(double seconds, double sd, std::uint64_t key, Provenance provenance) {
@@ -133,6 +134,9 @@ struct CostModel::Impl {
   AttentionTable attention{profile};
   // Measured kernels by the operator's name, over the bytes moved.
   std::map<std::string, std::pair<SampleGrid, Provenance>, std::less<>> kernels;
+  // Codec phases by "quantise.int8/g128", over the values read or written unpacked.
+  std::map<std::string, std::pair<SampleGrid, Provenance>, std::less<>> codecs;
+  double sd_codec = 0;
   bool quantise_included = false;  // GEMM samples contain the quantisation of their activations
   bool rope_included = false;      // attention samples contain rope and kv_cache_write
   // Formats are resolved when first asked for: a scenario uses two or three of the hundreds
@@ -163,6 +167,10 @@ CostModel::CostModel(Profile profile) {
       impl->kernels.emplace(name.substr(12),
                             std::pair(kernel_grid(p, name, table), table.provenance));
     }
+    if (name.starts_with("codec.") && !table.samples.empty()) {
+      impl->codecs.emplace(name.substr(6),
+                           std::pair(kernel_grid(p, name, table), table.provenance));
+    }
   }
   impl->quantise_included = p.value_or("elementwise.quantise_in_gemm", 0) > 0;
   impl->rope_included = p.value_or("attention.includes_rope", 0) > 0;
@@ -171,6 +179,7 @@ CostModel::CostModel(Profile profile) {
   impl->elementwise = elementwise_line(p);
   impl->sd_attention = p.value_or("attention.sd_family", assumed::kSdFamily);
   impl->sd_elementwise = p.value_or("elementwise.sd_family", assumed::kSdFamily);
+  impl->sd_codec = p.value_or("codec.sd_family", assumed::kSdFamily);
   impl_ = std::move(impl);
   host_ = read_host(p);
 }
@@ -242,6 +251,20 @@ Estimate CostModel::elementwise(const ElementwiseOp& op) const {
   const auto bytes = static_cast<double>(op.bytes_read + op.bytes_written);
   return family_estimate(line.t0 + bytes / line.bandwidth, impl_->sd_elementwise, kElementwiseKey,
                          line.provenance);
+}
+
+std::optional<Estimate> CostModel::codec(CodecPhase phase, std::int64_t values,
+                                         const Format& wire) const {
+  const auto found = impl_->codecs.find(
+      fmt::format("{}.{}", kCodecPhaseNames[static_cast<std::size_t>(phase)], to_string(wire)));
+  if (found == impl_->codecs.end()) {
+    return std::nullopt;
+  }
+  const auto priced = found->second.first.at({static_cast<double>(values), 0, 0, 0});
+  Estimate estimate =
+      family_estimate(priced.seconds, impl_->sd_codec, kCodecKey, found->second.second);
+  estimate.extrapolated = !priced.inside;
+  return estimate;
 }
 
 Estimate CostModel::host(bool has_prefill, std::int64_t sequences, int ranks) const {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "sim/cost/estimate.h"
 #include "sim/cost/gemm_format.h"
@@ -39,6 +40,9 @@ class CostModel {
   const GemmRoofline& gemm_roofline(const GemmOp& op) const;
   Estimate attention(const AttentionOp& op) const;
   Estimate elementwise(const ElementwiseOp& op) const;
+  // Codec work of one rank that reads or writes so many unpacked values; nothing where the profile
+  // has no samples of that phase and wire (codec.quantise.int8/g128, ...).
+  std::optional<Estimate> codec(CodecPhase phase, std::int64_t values, const Format& wire) const;
   // Host time of one step (profile or preset; the caller has merged them into the profile).
   Estimate host(bool has_prefill, std::int64_t sequences, int ranks = 1) const;
   Estimate host_request() const;

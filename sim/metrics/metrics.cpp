@@ -109,6 +109,7 @@ Distribution weighted_distribution(std::vector<std::pair<Time, std::int64_t>> va
   }
   d.std_dev = std::sqrt(squares / n);
   std::vector<std::int64_t> through;  // how many values up to and including each run
+  through.reserve(values.size());
   for (const auto& [value, count] : values) {
     through.push_back((through.empty() ? 0 : through.back()) + count);
   }

@@ -80,11 +80,12 @@ struct CollectiveCosts {
   std::map<Protocol, PerProtocol> protocols = {};
   // Fixed time of one call that an algorithm adds, where it is known.
   std::map<Algorithm, Time> algorithm_t0 = {};
-  // Time of codec work on one rank: quantise or dequantise `values` values in `wire`. Empty: free.
-  std::function<Time(std::int64_t values, const Format& wire)> codec;
+  // Time of codec work on one rank, `values` being all those it reads or writes unpacked. Empty:
+  // free.
+  std::function<Time(CodecPhase phase, std::int64_t values, const Format& wire)> codec;
   // Time of what a kernel of its own does on one rank instead, where the wire is raw: read, sum and
   // write `values` values. Empty: hidden behind the wire, as in a library's kernels.
-  std::function<Time(std::int64_t values)> pass = nullptr;
+  std::function<Time(CodecPhase phase, std::int64_t values)> pass = nullptr;
   // Everything takes so many times as long: a replication's draw.
   double slowdown = 1;
   Provenance provenance = Provenance::assumed;

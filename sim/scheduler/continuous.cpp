@@ -57,6 +57,43 @@ void ContinuousScheduler::schedule_waiting(StepPlan& plan, Step& step) {
   }
 }
 
+// Tokens of the prompts that could join a step with `budget` tokens left: those begun, and those
+// waiting as far as slots and blocks go.
+std::int64_t ContinuousScheduler::prompt_tokens(std::int64_t budget) const {
+  std::int64_t tokens = 0;
+  for (const RequestId id : running_) {
+    const Sequence& s = sequence(id);
+    tokens += s.in_flight || s.decodes() ? 0 : s.known() - s.computed;
+  }
+  std::int64_t blocks = free_blocks();
+  auto slots = static_cast<std::int64_t>(limits().max_num_seqs) - running();
+  for (const RequestId id : waiting_) {
+    const Sequence& s = sequence(id);
+    const std::int64_t stored =
+        limits().admission == Admission::reserve_output ? s.stored_at_end() : s.known();
+    blocks -= ceil_div(stored, limits().block_size);
+    if (tokens >= budget || slots-- == 0 || blocks < 0) {
+      break;
+    }
+    tokens += s.known();
+  }
+  return std::min(tokens, budget);
+}
+
+bool ContinuousScheduler::prompts_wait(const StepPlan& plan, const Step& step) {
+  if (limits().batch_wait_steps == 0 || plan.decode.empty()) {
+    return false;
+  }
+  const std::int64_t prompts = prompt_tokens(step.budget);
+  const std::int64_t tokens = plan.shape.decode_sequences + prompts;
+  const bool wait = prompts > 0 && tokens < limits().batch_wait_tokens &&
+                    steps_waited_ < limits().batch_wait_steps;
+  if (prompts > 0) {
+    steps_waited_ = wait ? steps_waited_ + 1 : 0;
+  }
+  return wait;
+}
+
 void ContinuousScheduler::schedule(StepPlan& plan) {
   plan.clear();
   Step step;
@@ -64,6 +101,9 @@ void ContinuousScheduler::schedule(StepPlan& plan) {
   step.decodes_left = ceil_div(running(), limits().micro_batches);
   if (limits().decode_first) {
     schedule_running(plan, step, Kind::decode);
+    if (prompts_wait(plan, step)) {
+      return;
+    }
     schedule_running(plan, step, Kind::prompt);
   } else {
     schedule_running(plan, step, Kind::any);

@@ -3,6 +3,9 @@
 // TensorRT-LLM's in-flight batching differ from it in numbers: the order of running requests, what
 // is reserved at admission, whether prompts are cut. When blocks run out the request admitted last
 // is preempted and later recomputed from its start, its output so far included.
+//
+// Prompts may be held back while decodes run, so that they share fewer and fuller steps: the rule
+// of TensorRT-LLM's executor (batch_wait_max_tokens_ratio, batch_wait_timeout_iters).
 #pragma once
 
 #include "sim/scheduler/scheduler.h"
@@ -24,6 +27,10 @@ class ContinuousScheduler final : public Scheduler {
   void schedule_running(StepPlan& plan, Step& step, Kind kind);
   void schedule_waiting(StepPlan& plan, Step& step);
   bool admit_blocks(Sequence& sequence, std::int64_t tokens);
+  std::int64_t prompt_tokens(std::int64_t budget) const;
+  bool prompts_wait(const StepPlan& plan, const Step& step);
+
+  int steps_waited_ = 0;  // since a step last took prompts
 };
 
 }  // namespace foretoken

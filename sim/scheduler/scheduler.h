@@ -28,6 +28,10 @@ struct SchedulerLimits {
   // Steps that share the running requests: a step takes at most ceil(running / this) decodes. 1:
   // all.
   int micro_batches = 1;
+  // While decodes run, prompts wait until a step would hold so many tokens, but at most so many
+  // steps in a row. 0: they never wait. Continuous batching only.
+  std::int64_t batch_wait_tokens = 0;
+  int batch_wait_steps = 0;
 };
 
 using RequestId = std::int32_t;
@@ -82,6 +86,8 @@ class Scheduler {
   std::int64_t blocks_taken() const { return blocks_taken_; }
   std::int64_t blocks_freed() const { return blocks_freed_; }
   std::int64_t generated(RequestId id) const { return sequence(id).generated; }
+  // KV blocks that the request holds: none before it runs, after it ended and while preempted.
+  std::int64_t blocks(RequestId id) const { return sequence(id).blocks; }
 
  protected:
   struct Sequence {

@@ -124,6 +124,7 @@ StepContext Simulation::step_context() const {
   context.overlap = scenario_.engine.overlap_collectives;
   read_engine_all_reduce(cost_->profile(), context);
   context.memory = collectives_;
+  context.wire = read_wire(cost_->profile());
   return context;
 }
 
@@ -138,6 +139,10 @@ SchedulerLimits Simulation::scheduler_limits() const {
   limits.batching = scenario_.engine.batching;
   limits.admission = scenario_.engine.admission;
   limits.decode_first = scenario_.engine.decode_first;
+  limits.batch_wait_tokens =
+      std::llround(scenario_.engine.batch_wait_max_tokens_ratio *
+                   static_cast<double>(scenario_.engine.max_num_batched_tokens));
+  limits.batch_wait_steps = scenario_.engine.batch_wait_timeout_iters;
   limits.micro_batches =
       scenario_.engine.micro_batches == MicroBatches::balanced ? scenario_.parallel.pipeline : 1;
   return limits;

@@ -68,6 +68,10 @@ struct EngineSpec {
   std::int64_t max_num_batched_tokens = 8192;
   int block_size = 16;
   bool chunked_prefill = true;
+  // While decodes run, prompts wait until a step would hold this share of the token budget, but at
+  // most so many steps (TensorRT-LLM: batch_wait_max_tokens_ratio, batch_wait_timeout_iters).
+  double batch_wait_max_tokens_ratio = 0;
+  int batch_wait_timeout_iters = 0;
   KvBudget kv_budget = KvBudget::of_device;
   double gpu_memory_utilization = 0.9;
   std::optional<std::int64_t> kv_blocks;      // computed unless given

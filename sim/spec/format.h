@@ -9,6 +9,7 @@
 // bit splitting).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -55,5 +56,10 @@ enum class FormatRole { weights, activations, kv_cache, wire };
 // Throws InputError, without a mark, with the remedy: `unknown format "int9" (2..8 bits; try
 // int8)`.
 Format parse_format(std::string_view text, FormatRole role);
+
+// What codec work does: pack own values, sum what arrived and pack the sum, unpack the result.
+enum class CodecPhase : std::uint8_t { quantise, reduce, dequantise };
+inline constexpr std::array<std::string_view, 3> kCodecPhaseNames{"quantise", "reduce",
+                                                                  "dequantise"};
 
 }  // namespace foretoken

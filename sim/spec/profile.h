@@ -38,6 +38,13 @@ const ProfileKey* find_profile_key(std::string_view name);
 //   engine_all_reduce.FORMAT  the same, of an engine's own kernels: used instead of a simulation
 //   quantise.FORMAT    m, k: what a GEMM sample with dynamic scales contains besides the GEMM
 //   elementwise.NAME   bytes read and written by the operator of this name
+//   codec.quantise.WIRE, codec.reduce.WIRE, codec.dequantise.WIRE  values read or written unpacked
+//   tcp_all_reduce.WIRE  like all_reduce, between two processes over the loopback
+//   pinned_all_reduce.WIRE  like all_reduce, between virtual ranks of one GPU through host memory
+//   virtual_ranks.WIRE      the same in the GPU's own memory: launch, barriers and codec, no link
+//   launch.kernel, launch.graph  kernels, nodes launched one after the other
+//   host.decode, host.prefill  sequences of a step
+//   memory.read, memory.copy   bytes, cores that do it at once
 //   attention.*        sim/cost/attention_table.h
 //   latent_attention.prefill.FORMAT, latent_attention.decode.FORMAT  heads, batch, tokens of each
 //   moe.FORMAT         hidden, inter, experts, chosen, tensor and expert degree, 100 x the exponent

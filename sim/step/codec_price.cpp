@@ -11,7 +11,11 @@ constexpr int kRawBytes = 2;  // values stand in memory as bf16
 
 }  // namespace
 
-Estimate codec_price(const CostModel& cost, std::int64_t values, const Format& wire) {
+Estimate codec_price(const CostModel& cost, CodecPhase phase, std::int64_t values,
+                     const Format& wire) {
+  if (const auto measured = cost.codec(phase, values, wire)) {
+    return *measured;
+  }
   const Profile& profile = cost.profile();
   const std::string key = "codec." + to_string(wire);
   const Parameter* bandwidth = profile.find(key + ".bandwidth");

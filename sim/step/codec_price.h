@@ -10,6 +10,7 @@
 
 namespace foretoken {
 
-Estimate codec_price(const CostModel& cost, std::int64_t values, const Format& wire);
+Estimate codec_price(const CostModel& cost, CodecPhase phase, std::int64_t values,
+                     const Format& wire);
 
 }  // namespace foretoken

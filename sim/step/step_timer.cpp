@@ -6,6 +6,7 @@
 #include "sim/core/random.h"
 #include "sim/cost/collective_constants.h"
 #include "sim/network/algorithms/algorithm.h"
+#include "sim/network/wire_size.h"
 #include "sim/step/codec_price.h"
 
 namespace foretoken {
@@ -71,9 +72,17 @@ CollectiveCosts collective_costs(const CostModel& cost) {
   for (const auto& [algorithm, t0] : constants.algorithm_t0) {
     costs.algorithm_t0[parse_algorithm(algorithm)] = time_from_seconds(t0);
   }
-  costs.codec = [&cost](std::int64_t values, const Format& wire) {
-    return time_from_seconds(codec_price(cost, values, wire).seconds);
+  costs.codec = [&cost](CodecPhase phase, std::int64_t values, const Format& wire) {
+    return time_from_seconds(codec_price(cost, phase, values, wire).seconds);
   };
+  // Devices whose kernels sum raw values in a pass of their own have it measured.
+  if (cost.codec(CodecPhase::reduce, 1, kBf16)) {
+    costs.pass = [&cost](CodecPhase phase, std::int64_t values) {
+      return phase == CodecPhase::reduce
+                 ? time_from_seconds(cost.codec(phase, values, kBf16)->seconds)
+                 : kTimeZero;
+    };
+  }
   costs.provenance = constants.provenance;
   costs.sd_family = constants.sd_family;
   return costs;
@@ -174,7 +183,28 @@ CollectiveTime StepTimer::fastest(CollectiveRequest request) const {
   return best;
 }
 
+bool StepTimer::over_wire(const CollectiveOp& op) const {
+  return context_.wire && placement_.gpus.size() > 1 && op.kind != CollectiveKind::send_recv &&
+         op.kind != CollectiveKind::all_to_all;
+}
+
+Time StepTimer::wire_time(const CollectiveOp& op) const {
+  const auto packed = static_cast<double>(packed_bytes(op.values, op.wire));
+  const WireWork work = wire_work(op.kind, packed, static_cast<int>(placement_.gpus.size()));
+  // A pass is the mean of the phases, of which an all-reduce has about one each.
+  double codec = 0;
+  for (const CodecPhase phase :
+       {CodecPhase::quantise, CodecPhase::reduce, CodecPhase::dequantise}) {
+    codec += codec_price(*context_.cost, phase, op.values, op.wire).seconds / 3;
+  }
+  return time_from_seconds(context_.wire->seconds(work.bytes, work.steps) +
+                           work.codec_passes * codec);
+}
+
 Time StepTimer::simulate_collective(const CollectiveOp& op) const {
+  if (over_wire(op)) {
+    return wire_time(op);
+  }
   if (const SampleGrid* measured = measured_all_reduce(op)) {
     return time_from_seconds(measured->at({2.0 * static_cast<double>(op.values), 0, 0, 0}).seconds);
   }
@@ -192,10 +222,16 @@ Time StepTimer::recalled(const CollectiveOp& op) const {
 }
 
 Provenance StepTimer::collective_provenance(const CollectiveOp& op) const {
+  if (over_wire(op)) {
+    return weakest(context_.wire->provenance,
+                   codec_price(*context_.cost, CodecPhase::reduce, op.values, op.wire).provenance);
+  }
   const Provenance provenance = measured_all_reduce(op) ? context_.engine_all_reduce_provenance
                                                         : context_.collective.provenance;
   return op.wire.quantised()
-             ? weakest(provenance, codec_price(*context_.cost, op.values, op.wire).provenance)
+             ? weakest(
+                   provenance,
+                   codec_price(*context_.cost, CodecPhase::reduce, op.values, op.wire).provenance)
              : provenance;
 }
 
@@ -220,7 +256,7 @@ StepTime StepTimer::collective_time(const CollectiveOp& op) {
 
 Estimate StepTimer::collective_estimate() const {
   Estimate estimate;
-  estimate.sd_family = context_.collective.sd_family;
+  estimate.sd_family = context_.wire ? context_.wire->sd : context_.collective.sd_family;
   estimate.family_key = hash_text("collective");
   return estimate;
 }
@@ -421,19 +457,30 @@ StepTime StepTimer::overlapped(const BatchShape& batch) {
   return total;
 }
 
+// Ranks that meet in every collective wait for the slowest; where a wire was measured, so was that.
+StepTime StepTimer::with_skew(StepTime time) const {
+  if (context_.wire && context_.wire->skew > 0 && placement_.gpus.size() > 1) {
+    const Time joint = time.share.by_family[static_cast<std::size_t>(OpFamily::collective)];
+    const double work = to_seconds(time.share.total - joint);
+    time.share.add(OpFamily::collective, context_.wire->provenance,
+                   time_from_seconds(context_.wire->skew * work));
+  }
+  return time;
+}
+
 StepTime StepTimer::time(const BatchShape& batch) {
   if (context_.overlap) {
     return overlapped(batch);
   }
   if (exact_) {
-    return simulate_all(batch);
+    return with_skew(simulate_all(batch));
   }
   StepTime total = remembered(by_tokens_, batch.tokens(), DependsOn::tokens);
   if (batch.rows > 0) {
     total.add(remembered(by_rows_, batch.rows, DependsOn::rows));
   }
   total.add(attention_time(batch));
-  return total;
+  return with_skew(total);
 }
 
 std::vector<StepTimer::Line> StepTimer::lines(const BatchShape& batch) {

@@ -20,6 +20,7 @@
 
 #include "sim/cost/cost_model.h"
 #include "sim/cost/sample_grid.h"
+#include "sim/cost/wire.h"
 #include "sim/metrics/metrics.h"
 #include "sim/model/graph_builder.h"
 #include "sim/network/collective.h"
@@ -96,6 +97,8 @@ struct StepContext {
   std::map<int, SampleGrid> engine_all_reduce;
   Provenance engine_all_reduce_provenance = Provenance::imported;
   std::shared_ptr<CollectiveMemory> memory = nullptr;  // null: each timer has its own
+  // What joins the ranks of a tensor group, measured; none: the topology's links, simulated.
+  std::optional<Wire> wire;
 };
 
 // The constants of collectives, from the profile: fixed times, efficiency per link class, codec.
@@ -166,6 +169,9 @@ class StepTimer {
   CollectiveTime fastest(CollectiveRequest request) const;
   Time simulate_collective(const CollectiveOp& op) const;
   Time recalled(const CollectiveOp& op) const;
+  bool over_wire(const CollectiveOp& op) const;
+  Time wire_time(const CollectiveOp& op) const;
+  StepTime with_skew(StepTime time) const;
   StepTime sum(const StepGraph& graph, DependsOn part);
   StepTime attention_time(const BatchShape& batch);
   const StepTime& remembered(std::vector<std::unique_ptr<StepTime>>& memory, std::int64_t index,

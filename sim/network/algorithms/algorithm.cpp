@@ -86,14 +86,17 @@ TaskId ScheduleBuilder::send_over(int from, SchedulePath path, std::int64_t byte
   return schedule_.add_transfer(from, schedule_.add_path(std::move(path)), bytes, after);
 }
 
-void ScheduleBuilder::code(int rank, std::int64_t values, const Format& wire, Waits& after) {
+void ScheduleBuilder::code(int rank, CodecPhase phase, std::int64_t values, const Format& wire,
+                           Waits& after) {
   if (values == 0) {
     return;
   }
   if (wire.quantised() && costs_->codec != nullptr) {
-    after.assign(1, schedule_.add_work(rank, slower(costs_->codec(values, wire), *costs_), after));
+    const Time time = slower(costs_->codec(phase, values, wire), *costs_);
+    after.assign(1, schedule_.add_work(rank, time, after));
   } else if (!wire.quantised() && costs_->pass != nullptr) {
-    after.assign(1, schedule_.add_work(rank, slower(costs_->pass(values), *costs_), after));
+    const Time time = slower(costs_->pass(phase, values), *costs_);
+    after.assign(1, schedule_.add_work(rank, time, after));
   }
 }
 

@@ -40,7 +40,7 @@ class ScheduleBuilder {
   TaskId send_over(int from, SchedulePath path, std::int64_t bytes, const Waits& after);
   // Replaces `after` by codec work that waits for it, or by the pass of a raw wire; leaves it as it
   // is when that costs nothing.
-  void code(int rank, std::int64_t values, const Format& wire, Waits& after);
+  void code(int rank, CodecPhase phase, std::int64_t values, const Format& wire, Waits& after);
   // Latency of one step between two ranks: links, class, protocol.
   Time step_latency(int from, int to) const;
   // Bytes on the links per byte sent.

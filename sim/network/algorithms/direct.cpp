@@ -20,13 +20,13 @@ void to_all(ScheduleBuilder& builder) {
   std::vector<Waits> received(ranks);
   for (int r = 0; r < ranks; ++r) {
     Waits ready;
-    builder.code(r, gathers ? slice : slice * ranks, builder.wire(), ready);
+    builder.code(r, CodecPhase::quantise, gathers ? slice : slice * ranks, builder.wire(), ready);
     for (int to = builder.next(r); to != r; to = builder.next(to)) {
       received[to].push_back(builder.send(r, to, slice, builder.wire(), ready));
     }
   }
   for (int r = 0; r < ranks; ++r) {
-    builder.code(r, slice * ranks, builder.wire(), received[r]);
+    builder.code(r, CodecPhase::dequantise, slice * ranks, builder.wire(), received[r]);
   }
 }
 
@@ -44,7 +44,7 @@ void skewed(ScheduleBuilder& builder) {
       total[to] += row[to];
     }
     Waits ready;
-    builder.code(r, out, builder.wire(), ready);
+    builder.code(r, CodecPhase::quantise, out, builder.wire(), ready);
     for (int to = builder.next(r); to != r; to = builder.next(to)) {
       if (row[to] > 0) {  // no message for nothing
         received[to].push_back(builder.send(r, to, row[to], builder.wire(), ready));
@@ -52,17 +52,17 @@ void skewed(ScheduleBuilder& builder) {
     }
   }
   for (int r = 0; r < ranks; ++r) {
-    builder.code(r, total[r], builder.wire(), received[r]);
+    builder.code(r, CodecPhase::dequantise, total[r], builder.wire(), received[r]);
   }
 }
 
 // The whole vector from rank 0 to each other one.
 void send_recv(ScheduleBuilder& builder) {
   Waits ready;
-  builder.code(0, builder.values(), builder.wire(), ready);
+  builder.code(0, CodecPhase::quantise, builder.values(), builder.wire(), ready);
   for (int to = 1; to < builder.ranks(); ++to) {
     Waits received{builder.send(0, to, builder.values(), builder.wire(), ready)};
-    builder.code(to, builder.values(), builder.wire(), received);
+    builder.code(to, CodecPhase::dequantise, builder.values(), builder.wire(), received);
   }
 }
 

@@ -69,7 +69,7 @@ void HierarchicalAllReduce::scatter_inside() {
   for (const std::vector<int>& group : groups_) {
     for (int i = 0; i < size_; ++i) {
       Waits ready;
-      builder_->code(group[i], slice_ * size_, wire, ready);
+      builder_->code(group[i], CodecPhase::quantise, slice_ * size_, wire, ready);
       for (int k = 1; k < size_; ++k) {
         const int to = group[(i + k) % size_];
         received[to].push_back(builder_->send(group[i], to, slice_, wire, ready));
@@ -77,7 +77,7 @@ void HierarchicalAllReduce::scatter_inside() {
     }
   }
   for (int r = 0; r < builder_->ranks(); ++r) {
-    builder_->code(r, slice_ * (size_ + 1), wire, received[r]);
+    builder_->code(r, CodecPhase::reduce, slice_ * (size_ + 1), wire, received[r]);
   }
   waits_ = std::move(received);
 }
@@ -93,7 +93,7 @@ void HierarchicalAllReduce::exchange_across() {
   }
   for (int r = 0; r < builder_->ranks(); ++r) {
     // Reads the own and the peer's slice, sums, quantises.
-    builder_->code(r, slice_ * 3, wire, received[r]);
+    builder_->code(r, CodecPhase::reduce, slice_ * 3, wire, received[r]);
   }
   waits_ = std::move(received);
 }
@@ -115,7 +115,7 @@ void HierarchicalAllReduce::two_step_across() {
   };
   to_peers(waits_, received);
   for (int r = 0; r < builder_->ranks(); ++r) {
-    builder_->code(r, piece_ * (count_ + 1), wire, received[r]);
+    builder_->code(r, CodecPhase::reduce, piece_ * (count_ + 1), wire, received[r]);
   }
   to_peers(received, gathered);
   waits_ = std::move(gathered);
@@ -133,7 +133,7 @@ void HierarchicalAllReduce::gather_inside() {
     }
   }
   for (int r = 0; r < builder_->ranks(); ++r) {
-    builder_->code(r, slice_ * size_, wire, received[r]);
+    builder_->code(r, CodecPhase::dequantise, slice_ * size_, wire, received[r]);
   }
 }
 
@@ -159,7 +159,7 @@ void all_to_all(ScheduleBuilder& builder) {
       out += values(r, to);
       total[to] += values(r, to);
     }
-    builder.code(r, out, wire, ready[r]);
+    builder.code(r, CodecPhase::quantise, out, wire, ready[r]);
   }
   for (int g = 0; g < count; ++g) {
     for (int i = 0; i < size; ++i) {
@@ -184,7 +184,7 @@ void all_to_all(ScheduleBuilder& builder) {
     }
   }
   for (int r = 0; r < ranks; ++r) {
-    builder.code(r, total[r], wire, received[r]);
+    builder.code(r, CodecPhase::dequantise, total[r], wire, received[r]);
   }
 }
 

@@ -16,14 +16,14 @@ void build(ScheduleBuilder& builder) {
   std::vector<Waits> received(ranks);
   for (int r = 0; r < ranks; ++r) {
     Waits ready;
-    builder.code(r, values, wire, ready);
+    builder.code(r, CodecPhase::quantise, values, wire, ready);
     for (int to = builder.next(r); to != r; to = builder.next(to)) {
       received[to].push_back(builder.send(r, to, values, wire, ready));
     }
   }
   for (int r = 0; r < ranks; ++r) {
     // The own vector in its dequantised form too, so that all ranks end with the same bytes.
-    builder.code(r, values * ranks, wire, received[r]);
+    builder.code(r, CodecPhase::dequantise, values * ranks, wire, received[r]);
   }
 }
 

@@ -31,8 +31,8 @@ void steps(ScheduleBuilder& builder, bool reduce, const Format& wire, std::vecto
     for (int r = 0; r < ranks; ++r) {
       ready[r].assign(1, sending[builder.previous(r)]);
       if (reduce) {
-        // Dequantise, add the own part, quantise for the next rank: one kernel over the slice.
-        builder.code(r, slice, wire, ready[r]);
+        // One kernel: reads what came and the own slice, sums, quantises for the next rank.
+        builder.code(r, CodecPhase::reduce, 3 * slice, wire, ready[r]);
       }
     }
   }
@@ -45,7 +45,7 @@ void build(ScheduleBuilder& builder) {
   const bool gathers = kind != CollectiveKind::reduce_scatter;
   std::vector<Waits> ready(ranks);
   for (int r = 0; r < ranks; ++r) {
-    builder.code(r, slice, builder.wire(), ready[r]);
+    builder.code(r, CodecPhase::quantise, slice, builder.wire(), ready[r]);
   }
   if (kind != CollectiveKind::all_gather) {
     steps(builder, true, builder.wire(), ready);
@@ -55,7 +55,7 @@ void build(ScheduleBuilder& builder) {
         kind == CollectiveKind::all_gather ? builder.wire() : builder.second_wire();
     steps(builder, false, wire, ready);
     for (int r = 0; r < ranks; ++r) {
-      builder.code(r, slice * ranks, wire, ready[r]);
+      builder.code(r, CodecPhase::dequantise, slice * ranks, wire, ready[r]);
     }
   }
 }

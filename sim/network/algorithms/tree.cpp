@@ -74,7 +74,7 @@ void one_tree(ScheduleBuilder& builder, const std::vector<int>& parent) {
   std::vector<Waits> received(parent.size());
   for (const int r : order) {
     // Dequantise what came from below, add the own part, quantise.
-    builder.code(r, half, up_wire, received[r]);
+    builder.code(r, CodecPhase::reduce, half, up_wire, received[r]);
     if (parent[r] >= 0) {
       const TaskId sent = builder.send(r, parent[r], half, up_wire, received[r]);
       received[parent[r]].push_back(sent);
@@ -90,7 +90,7 @@ void one_tree(ScheduleBuilder& builder, const std::vector<int>& parent) {
     }
   }
   for (const int r : order) {
-    builder.code(r, half, down_wire, received[r]);
+    builder.code(r, CodecPhase::dequantise, half, down_wire, received[r]);
   }
 }
 

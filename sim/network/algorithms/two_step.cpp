@@ -18,20 +18,20 @@ void build(ScheduleBuilder& builder) {
   std::vector<Waits> gathered(ranks);
   for (int r = 0; r < ranks; ++r) {
     Waits ready;
-    builder.code(r, slice * ranks, builder.wire(), ready);
+    builder.code(r, CodecPhase::quantise, slice * ranks, builder.wire(), ready);
     for (int to = builder.next(r); to != r; to = builder.next(to)) {
       received[to].push_back(builder.send(r, to, slice, builder.wire(), ready));
     }
   }
   for (int r = 0; r < ranks; ++r) {
     // One kernel: reads a slice of every rank, sums, quantises one slice.
-    builder.code(r, slice * (ranks + 1), builder.wire(), received[r]);
+    builder.code(r, CodecPhase::reduce, slice * (ranks + 1), builder.wire(), received[r]);
     for (int to = builder.next(r); to != r; to = builder.next(to)) {
       gathered[to].push_back(builder.send(r, to, slice, builder.second_wire(), received[r]));
     }
   }
   for (int r = 0; r < ranks; ++r) {
-    builder.code(r, slice * ranks, builder.second_wire(), gathered[r]);
+    builder.code(r, CodecPhase::dequantise, slice * ranks, builder.second_wire(), gathered[r]);
   }
 }
 

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "calibrate/bench/layer_kernels.h"
+#include "kernels/base/float_types.h"
 
 namespace foretoken::calibrate {
 namespace {
@@ -33,16 +33,24 @@ TEST(Pool, Slices_are_aligned_stay_inside_and_wrap_around) {
   EXPECT_NE(pool.slice(5000, 0), pool.slice(5000, 1));
 }
 
+TEST(Pool, Taking_the_next_slice_walks_through_all_of_it_and_begins_again) {
+  Pool pool(1 << 16);
+  std::byte* const first = pool.next(5000);
+  EXPECT_EQ(first, pool.data());
+  EXPECT_EQ(pool.next(100), first + 8192);
+  EXPECT_EQ(pool.next(1 << 16), first);  // does not fit behind
+}
+
 TEST(Pool, Holds_moderate_random_bf16_numbers) {
   Pool pool(1 << 16);
-  Bf16 words[1024];
+  kernels::Bf16 words[1024];
   std::memcpy(words, pool.data(), sizeof words);
   int negative = 0;
-  for (const Bf16 word : words) {
-    const float value = std::abs(to_float(word));
+  for (const kernels::Bf16 word : words) {
+    const float value = std::abs(kernels::to_float(word));
     EXPECT_GE(value, 0x1p-8F);
     EXPECT_LT(value, 1.0F);
-    negative += to_float(word) < 0 ? 1 : 0;
+    negative += kernels::to_float(word) < 0 ? 1 : 0;
   }
   EXPECT_GT(negative, 400);  // half of 1024, seven standard deviations of 16 allowed
   EXPECT_LT(negative, 624);

@@ -91,12 +91,21 @@ TEST(Scenario, What_the_engine_and_the_load_generator_decide_can_be_stated) {
   const ScenarioSpec s =
       parse(head + "precision: {weights: fp8, activations: fp8, activation_scales: static}\n" +
             "engine: {admission: reserve_output, micro_batches: greedy, kv_budget: of_free, "
-            "host_overlap: decode, host_request: 14ms}\n"
+            "host_overlap: decode, host_request: 14ms, preset: trtllm, "
+            "batch_wait_max_tokens_ratio: 90%, batch_wait_timeout_iters: 20}\n"
             "workload: {arrivals: {closed_loop: {concurrency: 8, ramp: 1s, jitter: 10ms}}, " +
             lengths + ", requests_per_client: 6}\n");
   EXPECT_EQ(s.precision.activation_scales, PrecisionSpec::ActivationScales::fixed);
   EXPECT_EQ(s.engine.micro_batches, MicroBatches::greedy);
   EXPECT_EQ(s.engine.host_overlap, HostOverlap::decode);
+  EXPECT_DOUBLE_EQ(s.engine.batch_wait_max_tokens_ratio, 0.9);
+  EXPECT_EQ(s.engine.batch_wait_timeout_iters, 20);
+  EXPECT_NE(refusal(head +
+                    "engine: {batch_wait_timeout_iters: 20}\nworkload: "
+                    "{arrivals: {closed_loop: 8}, " +
+                    lengths + ", requests: 5}\n")
+                .find("preset trtllm"),
+            std::string::npos);
   EXPECT_EQ(s.workload.arrivals.ramp, Time(1'000'000'000'000));
   EXPECT_EQ(s.workload.arrivals.jitter, Time(10'000'000'000));
   EXPECT_EQ(s.workload.requests, 48);

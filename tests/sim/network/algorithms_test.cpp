@@ -197,7 +197,7 @@ TEST(TwoStep, Its_steps_may_differ_in_width) {
 
 TEST(Ring, A_quantised_ring_codes_at_every_reducing_step) {
   CollectiveCosts costs;
-  costs.codec = [](std::int64_t, const Format&) { return Time(1'000'000); };
+  costs.codec = [](CodecPhase, std::int64_t, const Format&) { return Time(1'000'000); };
   const CollectiveTime time =
       simulate_alone(switched(4), costs,
                      request(4 * 128, 4, Algorithm::ring, parse_format("int8", FormatRole::wire)));
@@ -208,7 +208,7 @@ TEST(Ring, A_quantised_ring_codes_at_every_reducing_step) {
 TEST(Chunks, Overlap_the_codec_with_the_wire) {
   CollectiveCosts costs;
   // As fast as the wire: 2 bytes a value at 10 ps, w = 1.03.
-  costs.codec = [](std::int64_t values, const Format&) { return Time(10 * values); };
+  costs.codec = [](CodecPhase, std::int64_t values, const Format&) { return Time(10 * values); };
   const Format int8 = parse_format("int8", FormatRole::wire);
   const std::int64_t values = 8 * 128 * 1000;
   const double plain =
@@ -358,7 +358,7 @@ TEST(Choice, Int4_on_eight_l40_gains_about_three_and_flat_two_step_wastes_it) {
     for (const auto c : {LinkClass::pix, LinkClass::phb, LinkClass::sys}) {
       costs.per_class[c].efficiency = 0.8;
     }
-    costs.codec = [](std::int64_t values, const Format& wire) {
+    costs.codec = [](CodecPhase, std::int64_t values, const Format& wire) {
       const double bytes = static_cast<double>(values) * (2 + wire.bytes_per_value());
       return time_from_seconds(3e-6 + bytes / (0.7 * 864e9));
     };

@@ -124,7 +124,7 @@ TEST(Collective, A_quantised_wire_sends_whole_groups_and_its_metadata) {
 // Quantise n, read n and write n / N, dequantise n: each once on the critical path.
 TEST(Collective, Codec_work_of_a_two_step_all_reduce_is_quantise_reduce_dequantise) {
   CollectiveCosts costs;
-  costs.codec = [](std::int64_t values, const Format&) { return Time(100 + values); };
+  costs.codec = [](CodecPhase, std::int64_t values, const Format&) { return Time(100 + values); };
   CollectiveRequest coded = request(CollectiveKind::all_reduce, 4096, 4, Algorithm::two_step,
                                     parse_format("int8", FormatRole::wire));
   coded.chunks = 1;

@@ -76,6 +76,29 @@ TEST(Schedulers, Decodes_first_leaves_prompts_the_rest_of_the_budget) {
   }
 }
 
+// A budget of 64 tokens: prompts wait beside decodes until the step would hold 32, or for 3 steps.
+TEST(Schedulers, Prompts_wait_for_a_fuller_step_while_decodes_run) {
+  SchedulerLimits l = limits(100, 64);
+  l.decode_first = true;
+  l.batch_wait_tokens = 32;
+  l.batch_wait_steps = 3;
+  const auto scheduler = make_scheduler(l);
+  scheduler->add(4, 100);
+  EXPECT_EQ(step(*scheduler).plan.prefill.size(), 1U);  // nothing decodes: no waiting
+  step(*scheduler);
+  scheduler->add(10, 100);
+  for (int i = 0; i < 3; ++i) {  // 1 + 10 tokens
+    EXPECT_THAT(step(*scheduler).plan.prefill, IsEmpty());
+  }
+  EXPECT_EQ(step(*scheduler).plan.prefill.size(), 1U);  // it has waited three steps
+  scheduler->add(10, 100);
+  EXPECT_THAT(step(*scheduler).plan.prefill, IsEmpty());
+  scheduler->add(20, 100);
+  EXPECT_EQ(step(*scheduler).plan.prefill.size(), 2U);  // 2 + 30 tokens are enough
+  scheduler->add(10, 100);
+  EXPECT_THAT(step(*scheduler).plan.prefill, IsEmpty());  // and the count began anew
+}
+
 TEST(Schedulers, A_balanced_micro_batch_takes_its_share_of_the_decodes) {
   SchedulerLimits l = limits(100, 64);
   l.micro_batches = 3;

@@ -101,7 +101,8 @@ TEST(StepTimer, A_quantised_wire_pays_for_its_codec_and_says_that_its_price_is_a
   const auto assumed = static_cast<std::size_t>(Provenance::assumed);
   const StepTime time = time_of(simulation, mixed_batch(), false);
   EXPECT_GT(time.share.by_provenance[assumed], kTimeZero);
-  const Estimate codec = codec_price(simulation.cost(), 1'000'000, scenario.precision.all_reduce);
+  const Estimate codec = codec_price(simulation.cost(), CodecPhase::quantise, 1'000'000,
+                                     scenario.precision.all_reduce);
   EXPECT_EQ(codec.provenance, Provenance::assumed);
   // 2 bytes read and 0.625 written per value at 100 GB/s, and 1 us.
   EXPECT_NEAR(codec.seconds, 1e-6 + 2.625e6 / 100e9, 1e-9);
@@ -112,7 +113,8 @@ TEST(StepTimer, A_measured_codec_is_used) {
   profile.parameters["codec.int4/g32.bandwidth"] = {50e9, Provenance::measured, "test"};
   profile.parameters["codec.int4/g32.t0"] = {2e-6, Provenance::measured, "test"};
   const CostModel cost(profile);
-  const Estimate codec = codec_price(cost, 1'000'000, parse_format("int4", FormatRole::wire));
+  const Estimate codec =
+      codec_price(cost, CodecPhase::quantise, 1'000'000, parse_format("int4", FormatRole::wire));
   EXPECT_EQ(codec.provenance, Provenance::measured);
   EXPECT_NEAR(codec.seconds, 2e-6 + 2e6 / 50e9, 1e-12);
 }
@@ -170,6 +172,36 @@ TEST(StepTimer, Large_all_reduces_go_through_a_switch_that_adds) {
   // A ring sends 1.5 vectors, the switch takes 1.25 and 50 us.
   EXPECT_LT(all_reduce(50e-6, 100'000), all_reduce(0, 100'000));
   EXPECT_EQ(all_reduce(50e-6, 100), all_reduce(0, 100));
+}
+
+// Two ranks, 64 tokens x hidden values in bf16: each sends two halves of them per all-reduce.
+TEST(StepTimer, A_measured_wire_stands_for_the_links_of_the_topology) {
+  ScenarioSpec scenario = small_scenario();
+  scenario.parallel.tensor = 2;
+  const Simulation simulation = make(scenario);
+  StepContext context = simulation.step_context();
+  context.wire = Wire{1e-3, 0, 0, 1e9, 0.1, 0, Provenance::measured};
+  StepTimer timer(context, simulation.placements().front().stages.front(), 0, {}, false);
+  BatchShape batch;
+  batch.prefill = {{64, 0}};
+  for (const StepTimer::Line& line : timer.lines(batch)) {
+    if (line.name == "all_reduce") {
+      const std::int64_t values = 64 * scenario.model.hidden;
+      const double wire = 2e-3 + static_cast<double>(2 * values) / 1e9;
+      const double codec = codec_price(simulation.cost(), values, kBf16).seconds;
+      EXPECT_NEAR(to_seconds(line.once), wire + 3.5 * codec, 1e-9);
+    }
+  }
+  // A tenth of all other work is waited for besides.
+  const TimeShare with = timer.time(batch).share;
+  context.wire->skew = 0;
+  StepTimer even(context, simulation.placements().front().stages.front(), 0, {}, false);
+  const TimeShare without = even.time(batch).share;
+  const auto collective = static_cast<std::size_t>(OpFamily::collective);
+  const double work = to_seconds(without.total - without.by_family[collective]);
+  EXPECT_NEAR(to_seconds(with.total - without.total), 0.1 * work, 1e-9);
+  EXPECT_NEAR(to_seconds(with.by_family[collective] - without.by_family[collective]), 0.1 * work,
+              1e-9);
 }
 
 }  // namespace

@@ -1,0 +1,205 @@
+#include "calibrate/bench/runner.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <numeric>
+#include <utility>
+
+#include "sim/core/random.h"
+
+namespace foretoken::calibrate {
+namespace {
+
+constexpr int kWantedQuiet = 2;
+constexpr int kMostRounds = 12;
+
+using CaseKey = std::pair<std::string, std::vector<std::int64_t>>;
+
+std::vector<std::size_t> shuffled(std::size_t count, int pass) {
+  std::vector<std::size_t> order(count);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  RandomStream random(static_cast<std::uint64_t>(pass) + 1, "calibrate.order");
+  for (std::size_t i = count; i > 1; --i) {
+    const auto other = random.uniform_int(0, static_cast<std::int64_t>(i) - 1);
+    std::swap(order[i - 1], order[static_cast<std::size_t>(other)]);
+  }
+  return order;
+}
+
+// The twentieth part of the passes is faster: a single lucky reading, or a clock that was high for
+// a moment, must not make all others look slow.
+double fast_sentinel(const std::vector<PassResult>& passes) {
+  std::vector<double> readings;
+  for (const PassResult& pass : passes) {
+    readings.push_back(pass.sentinel);
+  }
+  if (readings.empty()) {
+    return 0;
+  }
+  const auto fast = readings.begin() + static_cast<std::ptrdiff_t>(readings.size() / 20);
+  std::nth_element(readings.begin(), fast, readings.end());
+  return *fast;
+}
+
+double lower_median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>((values.size() - 1) / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+class Runner {
+ public:
+  Runner(const std::vector<BenchCase>& cases, const RunnerOptions& options,
+         const std::function<double()>& sentinel, Journal& journal, const RunProgress& progress)
+      : cases_(cases),
+        options_(options),
+        sentinel_(sentinel),
+        journal_(journal),
+        progress_(progress),
+        begin_(now_seconds()) {
+    for (const PassResult& pass : journal.results()) {
+      ++done_[{pass.family, pass.shape}];
+    }
+  }
+
+  RunResult run() {
+    const std::size_t wanted = cases_.size() * static_cast<std::size_t>(options_.passes);
+    for (int pass = 0; pass < options_.passes; ++pass) {
+      for (const std::size_t i : shuffled(cases_.size(), pass)) {
+        const int have = done_[key(cases_[i])];
+        if (have > pass) {
+          ++finished_;
+          continue;
+        }
+        if (!may_go_on()) {
+          return summary();
+        }
+        measure(cases_[i], have, static_cast<double>(finished_), static_cast<double>(wanted));
+        ++finished_;
+      }
+    }
+    for (int round = 0; round < kMostRounds; ++round) {
+      const auto again = noisy_cases();
+      for (const std::size_t i : again) {
+        if (!may_go_on()) {
+          return summary();
+        }
+        measure(cases_[i], done_[key(cases_[i])], 99, 100);
+      }
+    }
+    return summary();
+  }
+
+ private:
+  static CaseKey key(const BenchCase& bench) { return {bench.family, bench.shape}; }
+  bool stopped() const { return options_.stop != nullptr && options_.stop->load(); }
+  bool may_go_on() const { return !stopped() && now_seconds() - begin_ < options_.budget; }
+
+  void measure(const BenchCase& bench, int pass, double done, double wanted) {
+    const double elapsed = now_seconds() - begin_;
+    const double left = options_.budget - elapsed;
+    const bool known = measured_ > 20;  // how long one takes
+    progress_(bench.family, done / wanted,
+              known ? std::min(left, elapsed / measured_ * (wanted - done)) : left);
+    const double before = sentinel_();
+    const Timing timing = bench.measure(options_.seconds_per_pass);
+    const double around = std::max(before, sentinel_());
+    journal_.append({bench.family, bench.shape, pass, timing.*bench.statistic, timing.best,
+                     timing.p90, timing.samples, around});
+    ++done_[key(bench)];
+    ++measured_;
+  }
+
+  // Those that lack quiet passes, most in need first.
+  std::vector<std::size_t> noisy_cases() const {
+    const double limit = options_.quiet * fast_sentinel(journal_.results());
+    std::map<CaseKey, int> quiet;
+    for (const PassResult& pass : journal_.results()) {
+      quiet[{pass.family, pass.shape}] += pass.sentinel <= limit ? 1 : 0;
+    }
+    std::vector<std::size_t> noisy;
+    for (const int have : {0, 1}) {
+      for (std::size_t i = 0; i < cases_.size(); ++i) {
+        const auto found = quiet.find(key(cases_[i]));
+        if ((found == quiet.end() ? 0 : found->second) == have && have < kWantedQuiet) {
+          noisy.push_back(i);
+        }
+      }
+    }
+    return noisy;
+  }
+
+  RunResult summary() {
+    journal_.flush();
+    RunResult result = summarise_passes(journal_.results(), options_.quiet);
+    result.stopped = stopped();
+    for (const BenchCase& bench : cases_) {
+      result.missing += done_[key(bench)] == 0 ? 1 : 0;
+    }
+    return result;
+  }
+
+  const std::vector<BenchCase>& cases_;
+  const RunnerOptions& options_;
+  const std::function<double()>& sentinel_;
+  Journal& journal_;
+  const RunProgress& progress_;
+  double begin_;
+  std::size_t finished_ = 0;
+  int measured_ = 0;  // by this run
+  std::map<CaseKey, int> done_;
+};
+
+}  // namespace
+
+RunResult summarise_passes(const std::vector<PassResult>& passes, double quiet) {
+  const double limit = quiet * fast_sentinel(passes);
+  struct Found {
+    std::vector<double> quiet, all;
+    double least = std::numeric_limits<double>::infinity(), p90 = 0;
+  };
+  std::map<CaseKey, Found> found;
+  for (const PassResult& pass : passes) {
+    Found& entry = found[{pass.family, pass.shape}];
+    entry.all.push_back(pass.seconds);
+    if (pass.sentinel <= limit) {
+      entry.quiet.push_back(pass.seconds);
+    }
+    entry.least = std::min(entry.least, pass.least);
+    entry.p90 = std::max(entry.p90, pass.p90);
+  }
+  RunResult result;
+  std::vector<double> deviations;
+  for (const auto& [key, entry] : found) {
+    CaseResult summary;
+    summary.family = key.first;
+    summary.shape = key.second;
+    summary.least = entry.least;
+    summary.p90 = entry.p90;
+    summary.seconds = entry.quiet.empty() ? *std::min_element(entry.all.begin(), entry.all.end())
+                                          : lower_median(entry.quiet);
+    summary.passes = static_cast<int>(entry.all.size());
+    summary.quiet_passes = static_cast<int>(entry.quiet.size());
+    summary.pass_seconds = entry.all;
+    if (entry.quiet.size() >= 2) {
+      const auto [low, high] = std::minmax_element(entry.quiet.begin(), entry.quiet.end());
+      deviations.push_back(std::log(*high / *low));
+    }
+    result.cases.push_back(std::move(summary));
+  }
+  if (!deviations.empty()) {
+    // The median range of two normal numbers is 0.954 of their sd.
+    result.repeatability = lower_median(deviations) / 0.954;
+  }
+  return result;
+}
+
+RunResult run_cases(const std::vector<BenchCase>& cases, const RunnerOptions& options,
+                    const std::function<double()>& sentinel, Journal& journal,
+                    const RunProgress& progress) {
+  return Runner(cases, options, sentinel, journal, progress).run();
+}
+
+}  // namespace foretoken::calibrate

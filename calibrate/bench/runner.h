@@ -1,0 +1,56 @@
+// Runs many cases on a machine that is not ours alone.
+//
+// Passes visit all cases in shuffled orders, so that what disturbs the machine for a while hits
+// some passes of many cases instead of all passes of some. Before and after each a sentinel kernel
+// says how fast the machine is right now; passes in which it was slow do not count, and cases are
+// visited again until they have two quiet passes or time is up. Everything goes into the journal.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "calibrate/bench/bench_case.h"
+#include "calibrate/bench/journal.h"
+
+namespace foretoken::calibrate {
+
+struct RunnerOptions {
+  double budget = 60;  // s
+  int passes = 2;      // over all cases; then again over those without two quiet passes
+  double seconds_per_pass = 0.01;
+  double quiet = 1.1;  // the sentinel may be this much slower than in its fastest twentieth
+  // Set by a signal: no further pass is begun.
+  const std::atomic<bool>* stop = nullptr;
+};
+
+struct CaseResult {
+  std::string family;
+  std::vector<std::int64_t> shape;
+  double seconds = 0;  // lower median of the quiet passes, or the least where none was quiet
+  double least = 0, p90 = 0;
+  int passes = 0;
+  int quiet_passes = 0;
+  std::vector<double> pass_seconds;
+};
+
+struct RunResult {
+  std::vector<CaseResult> cases;  // those with at least one pass
+  int missing = 0;                // cases without any: time was up
+  bool stopped = false;           // by the signal
+  double repeatability = 0;       // sd of the logarithm of a quiet pass about its case's median
+};
+
+// `family` at hand, share of the work done, seconds left.
+using RunProgress = std::function<void(const std::string& family, double share, double left)>;
+
+// `sentinel` runs a fixed kernel and returns its seconds; it may first move to a quieter core.
+RunResult run_cases(const std::vector<BenchCase>& cases, const RunnerOptions& options,
+                    const std::function<double()>& sentinel, Journal& journal,
+                    const RunProgress& progress);
+
+// The same from what the journal holds alone. Pure.
+RunResult summarise_passes(const std::vector<PassResult>& passes, double quiet);
+
+}  // namespace foretoken::calibrate

@@ -1,0 +1,254 @@
+// Predicts and executes a grid of cases and writes the page:
+//
+//   verify_grid FOLDER [--seed N] [--cases N] [--seconds S] [--page F.md]
+//
+// Calibrates first. Every piece of work leaves a file in FOLDER and is not done again, so that the
+// program may be stopped (--seconds) and started again. The page is written when all is there, of
+// what is there otherwise.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+
+#include "calibrate/bench/timing.h"
+#include "calibrate/runtime/engine_calibration.h"
+#include "calibrate/runtime/grid.h"
+#include "calibrate/runtime/grid_page.h"
+#include "calibrate/runtime/rank_group.h"
+#include "calibrate/runtime/verify.h"
+#include "calibrate/runtime/wire_measurement.h"
+#include "sim/cli/load.h"
+#include "sim/config/output.h"
+#include "sim/config/profile_reader.h"
+#include "sim/core/error.h"
+
+namespace foretoken::runtime {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kRounds = 5;
+constexpr double kBudget = 20;  // s a case
+constexpr const char* kScenario = "scenarios/verify.yaml";
+
+struct GridOptions {
+  std::string folder, page;
+  std::uint64_t seed = 1;
+  int cases = 48;
+  double seconds = 1e9;
+};
+
+std::string file_name(std::string text) {
+  for (char& c : text) {
+    c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '-';
+  }
+  return text;
+}
+
+class Grid {
+ public:
+  explicit Grid(GridOptions options) : options_(std::move(options)), folder_(options_.folder) {
+    fs::create_directories(folder_);
+    for (const std::string& wire : grid_all_reduces()) {
+      wire_formats_.push_back(parse_format(wire, FormatRole::wire));
+    }
+    cases_ = draw_cases(options_.seed, options_.cases);
+    const std::vector<GridCase> more = chosen_cases();
+    cases_.insert(cases_.end(), more.begin(), more.end());
+  }
+
+  int run() {
+    // Should time be up early: some drawn cases first, then what shows one thing each.
+    const std::size_t drawn = static_cast<std::size_t>(options_.cases);
+    const bool done = calibrate() && measure_wires() && run_cases(0, drawn / 2) &&
+                      run_cases(drawn, cases_.size()) && run_streams() &&
+                      run_cases(drawn / 2, drawn);
+    if (!options_.page.empty()) {
+      config::write_output(options_.page, page());
+    }
+    fmt::print(stderr, "{}\n", done ? "all there" : "time is up: start again for the rest");
+    return 0;
+  }
+
+ private:
+  bool time_left() const { return calibrate::now_seconds() - start_ < options_.seconds; }
+
+  nlohmann::json read(const fs::path& path) const {
+    std::ifstream file(path);
+    return nlohmann::json::parse(file);
+  }
+  // False: no time was left.
+  bool once(const fs::path& path, const std::function<nlohmann::json()>& work) const {
+    if (fs::exists(path)) {
+      return true;
+    }
+    if (!time_left()) {
+      return false;
+    }
+    fmt::print(stderr, "{}\n", path.filename().string());
+    config::write_output(path.string(), work().dump(1) + "\n");
+    return true;
+  }
+
+  bool calibrate() {
+    for (int tensor = 1; tensor <= 2; ++tensor) {
+      EngineSamples all;
+      all.tensor = tensor;
+      for (const ModelSpec& model : calibration_models()) {
+        for (const PrecisionSpec& precision : calibration_precisions()) {
+          const std::string weights = to_string(precision.weights_default);
+          const fs::path path =
+              folder_ / file_name(fmt::format("samples {} {} {}", tensor, model.name, weights));
+          if (!once(path,
+                    [&] { return to_json(measure_engine(model, precision, tensor, kRounds)); })) {
+            return false;
+          }
+          all.add(samples_from_json(read(path)));
+        }
+      }
+      const std::string profile = profile_path(tensor);
+      if (!fs::exists(profile)) {
+        Profile made = engine_profile(all);
+        made.name = fs::path(profile).stem();
+        config::save_profile(made, profile);
+      }
+    }
+    return true;
+  }
+  std::string profile_path(int tensor) const {
+    return (folder_ / fmt::format("ranks{}.yaml", tensor)).string();
+  }
+
+  static std::optional<std::string> wire_of(const std::string& wire) {
+    return wire == "unpaced" ? std::nullopt : std::optional(parse_wire(wire));
+  }
+  std::string wire_path(const std::string& wire) const {
+    return (folder_ / fmt::format("wire-{}.yaml", wire)).string();
+  }
+  bool measure_wires() {
+    for (const std::string& wire : grid_wires()) {
+      if (fs::exists(wire_path(wire))) {
+        continue;
+      }
+      if (!time_left()) {
+        return false;
+      }
+      Profile profile = calibrate_wire(wire_of(wire), wire_formats_);
+      profile.name = "wire-" + wire;
+      config::save_profile(profile, wire_path(wire));
+    }
+    return true;
+  }
+
+  cli::ScenarioOptions scenario(const GridCase& c) const {
+    cli::ScenarioOptions options;
+    options.file = kScenario;
+    options.overrides = c.overrides();
+    std::string profiles = profile_path(c.tensor);
+    if (c.tensor > 1) {
+      options.measured.push_back(config::read_profile(wire_path(c.wire)));
+    }
+    options.overrides.push_back("profile=" + profiles);
+    return options;
+  }
+
+  nlohmann::json execute(const cli::ScenarioOptions& scenario, const std::string& wire, int tensor,
+                         double budget) const {
+    const auto [simulation, notes] = cli::load_simulation(scenario);
+    VerifyOptions options;
+    options.wire = tensor > 1 ? wire_of(wire) : std::nullopt;
+    options.budget = budget;
+    return json(verify(simulation, options), simulation.scenario());
+  }
+
+  bool run_cases(std::size_t first, std::size_t end) const {
+    for (std::size_t i = first; i < end; ++i) {
+      const GridCase& c = cases_[i];
+      if (!once(case_path(c), [&] { return execute(scenario(c), c.wire, c.tensor, kBudget); })) {
+        return false;
+      }
+    }
+    return true;
+  }
+  fs::path case_path(const GridCase& c) const {
+    return folder_ / (file_name("case " + c.purpose + " " + c.name()) + ".json");
+  }
+
+  // Capacity: what the prediction says is served when everything arrives at once.
+  bool run_streams() const {
+    GridCase c;
+    c.model = "tiny-llama-125m";
+    c.weights = "int8";
+    c.prefill = 96;
+    c.batch = 1;
+    c.output = 16;
+    c.purpose = "stream";
+    cli::ScenarioOptions options = scenario(c);
+    options.overrides.push_back("workload.requests=200");
+    const auto loaded = cli::load_simulation(options);
+    const double capacity = predict(loaded.simulation).point.request_throughput;
+    options.overrides.push_back("workload.lengths.input={uniform: [32, 160]}");
+    options.overrides.push_back("workload.lengths.output={uniform: [8, 24]}");
+    for (const int percent : {50, 90}) {
+      cli::ScenarioOptions stream = options;
+      stream.overrides.push_back(
+          fmt::format("workload.arrivals={{poisson: {:.3f}/s}}", capacity * percent / 100));
+      if (!once(folder_ / fmt::format("stream-{}.json", percent),
+                [&] { return execute(stream, "", 1, 0); })) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  std::string page() const {
+    GridPage page;
+    page.seed = options_.seed;
+    for (const GridCase& c : cases_) {
+      page.rows.push_back({c, fs::exists(case_path(c)) ? read(case_path(c)) : nlohmann::json()});
+    }
+    for (const int percent : {50, 90}) {
+      const fs::path path = folder_ / fmt::format("stream-{}.json", percent);
+      if (fs::exists(path)) {
+        page.streams.emplace_back(percent, read(path));
+      }
+    }
+    for (const std::string& wire : grid_wires()) {
+      if (fs::exists(wire_path(wire))) {
+        page.wires.push_back(config::read_profile(wire_path(wire)));
+      }
+    }
+    return grid_page(page);
+  }
+
+  GridOptions options_;
+  fs::path folder_;
+  std::vector<Format> wire_formats_;
+  std::vector<GridCase> cases_;
+  double start_ = calibrate::now_seconds();
+};
+
+}  // namespace
+}  // namespace foretoken::runtime
+
+int main(int argc, char** argv) {
+  CLI::App app{"Predicts a grid of cases, executes it on two cores, and compares"};
+  foretoken::runtime::GridOptions options;
+  app.add_option("folder", options.folder, "Where pieces of work are kept")->required();
+  app.add_option("--seed", options.seed, "Of the draw of cases");
+  app.add_option("--cases", options.cases, "How many are drawn");
+  app.add_option("--seconds", options.seconds, "No further piece of work begins after");
+  app.add_option("--page", options.page, "Write the page there");
+  CLI11_PARSE(app, argc, argv);
+  try {
+    return foretoken::runtime::Grid(options).run();
+  } catch (const foretoken::InputError& error) {
+    fmt::print(stderr, "verify_grid: {}\n", error.what());
+    return 2;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "verify_grid: {} (a fault of the program)\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,119 @@
+#include "calibrate/bench/runner.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <map>
+
+#include "sim/core/error.h"
+
+namespace foretoken::calibrate {
+namespace {
+
+namespace fs = std::filesystem;
+
+const RunProgress kSilent = [](const std::string&, double, double) {};
+
+// Cases whose times are made up, and a sentinel that is told what to say.
+class RunnerTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
+    path_ = (fs::path(::testing::TempDir()) /
+             (std::string("runner_") + info->name() + std::to_string(getpid())))
+                .string();
+    for (int i = 0; i < 6; ++i) {
+      cases_.push_back({"fake", {i}, [this, i](double) {
+                          ++calls_[i];
+                          Timing timing;
+                          timing.best = timing.lower = timing.median = timing.p90 = i + 1;
+                          timing.samples = 1;
+                          return timing;
+                        }});
+    }
+  }
+  void TearDown() override { fs::remove(path_); }
+  RunResult run(const std::function<double()>& sentinel) {
+    Journal journal(path_, "here");
+    return run_cases(cases_, options_, sentinel, journal, kSilent);
+  }
+  int all_calls() const {
+    int sum = 0;
+    for (const auto& [i, count] : calls_) {
+      sum += count;
+    }
+    return sum;
+  }
+
+  std::string path_;
+  std::vector<BenchCase> cases_;
+  RunnerOptions options_;
+  std::map<int, int> calls_;
+};
+
+TEST_F(RunnerTest, On_a_quiet_machine_every_case_gets_its_passes_and_no_more) {
+  const RunResult result = run([] { return 1.0; });
+  ASSERT_EQ(result.cases.size(), 6u);
+  for (std::size_t i = 0; i < 6; ++i) {
+    EXPECT_EQ(result.cases[i].quiet_passes, 2);
+    EXPECT_EQ(result.cases[i].seconds, static_cast<double>(i + 1));
+  }
+  EXPECT_EQ(all_calls(), 12);
+  EXPECT_EQ(result.missing, 0);
+  EXPECT_EQ(result.repeatability, 0);
+}
+
+TEST_F(RunnerTest, Cases_that_ran_while_the_machine_was_slow_are_visited_again) {
+  int reading = 0;
+  // Slow during the first ten measurements.
+  const RunResult result = run([&] { return ++reading <= 20 ? 2.0 : 1.0; });
+  for (const CaseResult& one : result.cases) {
+    EXPECT_GE(one.quiet_passes, 2);
+  }
+  EXPECT_EQ(all_calls(), 22);
+}
+
+TEST_F(RunnerTest, A_run_that_is_stopped_goes_on_where_it_was) {
+  std::atomic<bool> stop{false};
+  options_.stop = &stop;
+  int reading = 0;
+  const auto sentinel = [&] {
+    stop = ++reading >= 10;  // during the fifth measurement
+    return 1.0;
+  };
+  EXPECT_TRUE(run(sentinel).stopped);
+  EXPECT_EQ(all_calls(), 5);
+  stop = false;
+  const RunResult result = run([] { return 1.0; });
+  EXPECT_FALSE(result.stopped);
+  EXPECT_EQ(all_calls(), 12);  // nothing was measured twice, nothing is missing
+  EXPECT_EQ(result.missing, 0);
+}
+
+TEST_F(RunnerTest, When_time_is_up_what_is_missing_is_counted) {
+  options_.budget = 0;
+  const RunResult result = run([] { return 1.0; });
+  EXPECT_EQ(result.missing, 6);
+  EXPECT_TRUE(result.cases.empty());
+}
+
+TEST(SummarisePasses, Only_quiet_passes_count_and_of_none_the_least) {
+  const auto pass = [](std::int64_t shape, int number, double seconds, double sentinel) {
+    return PassResult{"f", {shape}, number, seconds, seconds, seconds, 3, sentinel};
+  };
+  // Case 1: quiet passes of 2, 4 and 3 s: median 3. Case 2: never quiet; least 5.
+  const RunResult result =
+      summarise_passes({pass(1, 0, 2, 1), pass(1, 1, 9, 1.5), pass(1, 2, 4, 1.05), pass(1, 3, 3, 1),
+                        pass(2, 0, 6, 1.2), pass(2, 1, 5, 1.3)},
+                       1.1);
+  ASSERT_EQ(result.cases.size(), 2u);
+  EXPECT_EQ(result.cases[0].seconds, 3);
+  EXPECT_EQ(result.cases[0].quiet_passes, 3);
+  EXPECT_EQ(result.cases[0].p90, 9);
+  EXPECT_EQ(result.cases[1].seconds, 5);
+  EXPECT_EQ(result.cases[1].quiet_passes, 0);
+}
+
+}  // namespace
+}  // namespace foretoken::calibrate
