@@ -108,7 +108,7 @@ class OwnData : public ::testing::Test {
   // NumPy's format 1.0 with f4 values: value i of the array is make(i).
   template <class Make>
   std::string npy(const std::string& name, int rows, int columns, const Make& make) {
-    const std::string path = testing::TempDir() + "/probe-" + std::to_string(getpid()) + name;
+    std::string path = testing::TempDir() + "/probe-" + std::to_string(getpid()) + name;
     std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (" +
                          std::to_string(rows) + ", " + std::to_string(columns) + "), }";
     header.resize((10 + header.size() + 64) / 64 * 64 - 11, ' ');

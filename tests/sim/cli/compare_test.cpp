@@ -149,7 +149,9 @@ TEST_F(Compare, Wrong_values_are_refused_before_anything_is_simulated) {
            {"precision.all_reduce=", "an empty value"},
            {"precision.all_reduce=int8,int8", "int8 stands twice"},
            {"cluster=nowhere", "--vary cluster=nowhere"}}) {
-    const Outcome outcome = run(kScenario + "--vary " + vary);
+    std::string arguments = kScenario;
+    arguments.append("--vary ").append(vary);
+    const Outcome outcome = run(arguments);
     EXPECT_EQ(outcome.status, 2) << vary;
     EXPECT_NE(outcome.err.find(message), std::string::npos) << outcome.err;
     EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;

@@ -29,7 +29,9 @@ class Help : public Cli {
     ASSERT_EQ(outcome.status, 0) << path;
     pages[path] = outcome.out;
     for (const std::string& name : commands_in(outcome.out)) {
-      collect(path.empty() ? name : path + " " + name, pages);
+      std::string deeper = path;
+      deeper.append(path.empty() ? "" : " ").append(name);
+      collect(deeper, pages);
     }
   }
 };
