@@ -10,6 +10,7 @@ namespace foretoken::cli {
 using Action = std::function<int()>;
 
 void add_simulate(CLI::App& app, Action& action);
+void add_plan(CLI::App& app, Action& action);
 void add_explain(CLI::App& app, Action& action);
 void add_collective(CLI::App& app, Action& action);
 void add_list(CLI::App& app, Action& action);

@@ -52,14 +52,29 @@ Profile load_profile(const std::vector<std::string>& paths, std::vector<std::str
 
 }  // namespace
 
-Loaded load_simulation(const ScenarioOptions& options) {
+void add_scenario_options(CLI::App& command, ScenarioOptions& options) {
+  command.add_option("scenario", options.file, "Scenario file (YAML)")->required();
+  command
+      .add_option(
+          "--set", options.overrides,
+          "Override one value, such as --set workload.arrivals.poisson=9/s; may be repeated")
+      ->take_all()
+      ->expected(1)
+      ->type_name("KEY=VALUE");
+  command.add_option("--seed", options.seed, "Seed of the workload, instead of the scenario's");
+}
+
+namespace {
+
+ScenarioSpec load_scenario(const ScenarioOptions& options) {
   ScenarioSpec scenario = config::read_scenario(options.file, options.overrides);
   if (options.seed) {
     scenario.seed = *options.seed;
   }
-  ClusterSpec cluster = config::read_cluster(scenario.cluster);
-  std::vector<std::string> notes;
-  Profile profile = load_profile(profile_paths(scenario, cluster), notes);
+  return scenario;
+}
+
+Workload load_workload(const ScenarioSpec& scenario) {
   const ArrivalSpec& arrivals = scenario.workload.arrivals;
   const LengthSpec& lengths = scenario.workload.lengths;
   std::optional<Trace> arrival_trace, length_trace;
@@ -72,11 +87,57 @@ Loaded load_simulation(const ScenarioOptions& options) {
   const Trace* length_source = length_trace    ? &*length_trace
                                : arrival_trace ? &*arrival_trace
                                                : nullptr;
-  Workload workload = make_workload(scenario.workload, arrival_trace ? &*arrival_trace : nullptr,
-                                    length_source, scenario.seed);
+  return make_workload(scenario.workload, arrival_trace ? &*arrival_trace : nullptr, length_source,
+                       scenario.seed);
+}
+
+// The scenario's own cluster, where the plan block names none. The scenario's profile is that of a
+// single cluster: of several it would be wrong for all but one.
+std::vector<PlanCluster> clusters_to_choose(const ScenarioSpec& scenario) {
+  std::vector<PlanCluster> clusters;
+  if (scenario.plan) {
+    clusters = scenario.plan->clusters;
+  }
+  if (clusters.empty()) {
+    clusters.emplace_back().cluster = scenario.cluster;
+  }
+  if (clusters.size() == 1 && clusters.front().profiles.empty()) {
+    clusters.front().profiles = scenario.profiles.value;
+  } else if (!scenario.profiles.value.empty()) {
+    throw InputError(scenario.profiles.mark, "profile",
+                     "several clusters are to be planned for; state profile with each cluster in "
+                     "plan.clusters");
+  }
+  return clusters;
+}
+
+}  // namespace
+
+Loaded load_simulation(const ScenarioOptions& options) {
+  const ScenarioSpec scenario = load_scenario(options);
+  ClusterSpec cluster = config::read_cluster(scenario.cluster);
+  std::vector<std::string> notes;
+  Profile profile = load_profile(profile_paths(scenario, cluster), notes);
+  Workload workload = load_workload(scenario);
   return {
       Simulation(scenario, Topology(std::move(cluster)), std::move(profile), std::move(workload)),
       std::move(notes)};
+}
+
+LoadedProblem load_problem(const ScenarioOptions& options) {
+  LoadedProblem loaded;
+  plan::Problem& problem = loaded.problem;
+  problem.scenario = load_scenario(options);
+  problem.workload = load_workload(problem.scenario);
+  for (const PlanCluster& choice : clusters_to_choose(problem.scenario)) {
+    ClusterSpec cluster = config::read_cluster(choice.cluster);
+    const auto paths = choice.profiles.empty() ? default_profile(cluster) : choice.profiles;
+    Profile profile = with_host_times(load_profile(paths, loaded.notes), problem.scenario.engine);
+    problem.candidates.push_back({std::make_shared<const Topology>(std::move(cluster)),
+                                  std::make_shared<const CostModel>(std::move(profile)),
+                                  choice.gpu_hour.value_or(problem.scenario.gpu_hour)});
+  }
+  return loaded;
 }
 
 Profile load_device_profile(const std::vector<std::string>& names, const ClusterSpec& cluster) {

@@ -46,6 +46,7 @@ int parse_and_run(int argc, char** argv) {
   app.require_subcommand(1);
   foretoken::cli::Action action;
   foretoken::cli::add_simulate(app, action);
+  foretoken::cli::add_plan(app, action);
   foretoken::cli::add_explain(app, action);
   foretoken::cli::add_collective(app, action);
   foretoken::cli::add_topology(app, action);

@@ -28,9 +28,18 @@ void Progress::update(int done, int total) {
   constexpr int kWidth = 30;
   const int filled = kWidth * done / total;
   const std::string line =
-      fmt::format("\r{} [{}{}] {}/{}, {:.0f} s left\033[K", what_, std::string(filled, '#'),
-                  std::string(kWidth - filled, '.'), done, total, seconds / done * (total - done));
+      fmt::format("\r{} [{}{}] {}/{}, {:.1f}/s, {:.0f} s left\033[K", what_,
+                  std::string(filled, '#'), std::string(kWidth - filled, '.'), done, total,
+                  done / seconds, seconds / done * (total - done));
   std::fputs(line.c_str(), stderr);
+}
+
+void PhasedProgress::update(const std::string& what, int done, int total) {
+  if (!progress_ || what != what_) {
+    progress_.emplace(what);
+    what_ = what;
+  }
+  progress_->update(done, total);
 }
 
 }  // namespace foretoken::cli

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 
 namespace foretoken::cli {
@@ -21,6 +22,16 @@ class Progress {
   std::chrono::steady_clock::time_point start_;
   bool terminal_;
   bool shown_ = false;
+};
+
+// Several phases one after the other, each with a line of its own.
+class PhasedProgress {
+ public:
+  void update(const std::string& what, int done, int total);
+
+ private:
+  std::string what_;
+  std::optional<Progress> progress_;
 };
 
 }  // namespace foretoken::cli

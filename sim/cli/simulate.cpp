@@ -11,18 +11,6 @@
 namespace foretoken::cli {
 namespace {
 
-void add_scenario_options(CLI::App& command, ScenarioOptions& options) {
-  command.add_option("scenario", options.file, "Scenario file (YAML)")->required();
-  command
-      .add_option(
-          "--set", options.overrides,
-          "Override one value, such as --set workload.arrivals.poisson=9/s; may be repeated")
-      ->take_all()
-      ->expected(1)
-      ->type_name("KEY=VALUE");
-  command.add_option("--seed", options.seed, "Seed of the workload, instead of the scenario's");
-}
-
 struct SimulateOptions {
   ScenarioOptions scenario;
   RunOptions run;

@@ -24,24 +24,29 @@ bool meets(const RequestRecord& r, const SloSpec& slo) {
          !(slo.tpot && gaps > 0 && (r.finish - r.first_token) / gaps > *slo.tpot);
 }
 
-// Overloaded: the queue grew through the whole stretch of arrivals, and a good part of what was
-// offered was still waiting to be admitted at its end.
-std::optional<Overload> judge(const RunRecord& run, const Summary& summary) {
-  if (summary.completed < kMinimumForVerdict) {
-    return std::nullopt;
+// Of the requests behind the warm-up, in milliseconds.
+struct Latencies {
+  std::vector<double> ttft, tpot, e2e;
+  std::int64_t refused = 0;
+};
+
+Latencies latencies(const RunRecord& run, double warmup) {
+  Latencies l;
+  for (auto i = static_cast<std::size_t>(warmup_count(run.requests.size(), warmup));
+       i < run.requests.size(); ++i) {
+    const RequestRecord& r = run.requests[i];
+    if (r.failed()) {
+      ++l.refused;
+      continue;
+    }
+    l.ttft.push_back(to_millis(r.first_token - r.arrival));
+    l.e2e.push_back(to_millis(r.finish - r.arrival));
+    if (r.output_tokens > 1) {
+      l.tpot.push_back(to_millis(r.finish - r.first_token) /
+                       static_cast<double>(r.output_tokens - 1));
+    }
   }
-  const Time span = run.requests.back().arrival - run.requests.front().arrival;
-  if (span <= kTimeZero) {
-    return std::nullopt;
-  }
-  const bool growing = run.waiting_end >= run.waiting_half + run.waiting_half / 2;
-  const bool large = run.waiting_end * 20 > static_cast<std::int64_t>(run.requests.size());
-  if (!growing || !large) {
-    return std::nullopt;
-  }
-  const double seconds = to_seconds(span);
-  return Overload{static_cast<double>(run.requests.size() - 1) / seconds,
-                  static_cast<double>(run.finished_by_last_arrival) / seconds};
+  return l;
 }
 
 }  // namespace
@@ -156,11 +161,8 @@ std::vector<std::pair<std::string, double>> Summary::metrics() const {
 
 Summary summarise(const RunRecord& run, double warmup, const std::optional<SloSpec>& slo) {
   Summary summary;
-  std::vector<double> ttft, tpot, e2el;
-  const std::int64_t skipped = warmup_count(run.requests.size(), warmup);
   std::int64_t good = 0;
-  for (std::size_t i = 0; i < run.requests.size(); ++i) {
-    const RequestRecord& r = run.requests[i];
+  for (const RequestRecord& r : run.requests) {
     if (r.failed()) {
       ++summary.failed;
       continue;
@@ -169,15 +171,6 @@ Summary summarise(const RunRecord& run, double warmup, const std::optional<SloSp
     summary.total_input_tokens += r.input_tokens;
     summary.total_output_tokens += r.output_tokens;
     good += slo && meets(r, *slo) ? 1 : 0;
-    if (static_cast<std::int64_t>(i) < skipped) {
-      continue;
-    }
-    ttft.push_back(to_millis(r.first_token - r.arrival));
-    e2el.push_back(to_millis(r.finish - r.arrival));
-    if (r.output_tokens > 1) {
-      tpot.push_back(to_millis(r.finish - r.first_token) /
-                     static_cast<double>(r.output_tokens - 1));
-    }
   }
   const Time start = run.requests.empty() ? kTimeZero : run.requests.front().arrival;
   summary.duration_s = to_seconds(std::max(run.end - start, kTimeZero));
@@ -191,14 +184,42 @@ Summary summarise(const RunRecord& run, double warmup, const std::optional<SloSp
       summary.request_goodput = static_cast<double>(good) / seconds;
     }
   }
-  summary.ttft = distribution(std::move(ttft));
-  summary.tpot = distribution(std::move(tpot));
-  summary.e2el = distribution(std::move(e2el));
+  Latencies scored = latencies(run, warmup);
+  summary.ttft = distribution(std::move(scored.ttft));
+  summary.tpot = distribution(std::move(scored.tpot));
+  summary.e2el = distribution(std::move(scored.e2e));
   summary.itl = weighted_distribution(run.gaps);
-  if (!run.requests.empty()) {
-    summary.overload = judge(run, summary);
-  }
+  summary.overload = judge_overload(run);
   return summary;
+}
+
+std::optional<Overload> judge_overload(const RunRecord& run) {
+  const auto completed = std::count_if(run.requests.begin(), run.requests.end(),
+                                       [](const RequestRecord& r) { return !r.failed(); });
+  if (completed < kMinimumForVerdict) {
+    return std::nullopt;
+  }
+  const Time span = run.requests.back().arrival - run.requests.front().arrival;
+  if (span <= kTimeZero) {
+    return std::nullopt;
+  }
+  const bool growing = run.waiting_end >= run.waiting_half + run.waiting_half / 2;
+  const bool large = run.waiting_end * 20 > static_cast<std::int64_t>(run.requests.size());
+  if (!growing || !large) {
+    return std::nullopt;
+  }
+  const double seconds = to_seconds(span);
+  return Overload{static_cast<double>(run.requests.size() - 1) / seconds,
+                  static_cast<double>(run.finished_by_last_arrival) / seconds};
+}
+
+TargetLatencies target_latencies(const RunRecord& run, double warmup, double percent) {
+  Latencies scored = latencies(run, warmup);
+  const auto at = [&](std::vector<double>& values) {
+    std::sort(values.begin(), values.end());
+    return values.empty() ? 0 : percentile(values, percent);
+  };
+  return {at(scored.ttft), at(scored.tpot), at(scored.e2e), scored.refused};
 }
 
 Interval replication_interval(std::vector<double> values, double level) {

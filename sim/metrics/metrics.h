@@ -107,6 +107,18 @@ Distribution weighted_distribution(std::vector<std::pair<Time, std::int64_t>> va
 
 Summary summarise(const RunRecord& run, double warmup, const std::optional<SloSpec>& slo);
 
+// What targets are compared with: the percentile of each latency over the requests behind the
+// warm-up, in milliseconds; 0 where there is none. Refused requests are counted apart.
+struct TargetLatencies {
+  double ttft = 0, tpot = 0, e2e = 0;
+  std::int64_t refused = 0;
+};
+TargetLatencies target_latencies(const RunRecord& run, double warmup, double percent);
+
+// Set when the run was overloaded: the queue grew through the whole stretch of arrivals, and a good
+// part of what was offered was still waiting to be admitted at its end.
+std::optional<Overload> judge_overload(const RunRecord& run);
+
 struct Interval {
   double low = 0, high = 0;
 };

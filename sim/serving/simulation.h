@@ -22,6 +22,10 @@
 
 namespace foretoken {
 
+// The stages of every replica, with what they remember of step times. Not for several threads at
+// once; refers to the simulation that made it.
+using FleetTimers = std::vector<std::vector<std::shared_ptr<StepTimer>>>;
+
 class Simulation {
  public:
   // `profile`: the stacked profiles. Throws InputError when the parts do not go together: degrees,
@@ -31,14 +35,22 @@ class Simulation {
   // With costs that several simulations share; host times are theirs (with_host_times).
   Simulation(ScenarioSpec scenario, Topology topology, std::shared_ptr<const CostModel> cost,
              Workload workload);
+  // With a cluster that they share too.
+  Simulation(ScenarioSpec scenario, std::shared_ptr<const Topology> topology,
+             std::shared_ptr<const CostModel> cost, Workload workload);
 
   // `timeline`: also record the KV use over time. Replicas that share links run event by event,
   // every collective as flows beside the others' and nothing of it remembered; `exact` then
   // changes nothing.
   RunRecord run(const CostDraw& draw, bool exact, bool timeline = false) const;
+  // The same in two parts, for several workloads on one deployment: a run finds in the timers what
+  // earlier ones have computed. `draw` is that of the timers.
+  FleetTimers timers(const CostDraw& draw, bool exact) const;
+  RunRecord run(const FleetTimers& timers, const CostDraw& draw, const Workload& workload,
+                bool timeline = false) const;
 
   const ScenarioSpec& scenario() const { return scenario_; }
-  const Topology& topology() const { return topology_; }
+  const Topology& topology() const { return *topology_; }
   const Profile& profile() const { return cost_->profile(); }
   const CostModel& cost() const { return *cost_; }
   const GraphBuilder& builder() const { return builder_; }
@@ -51,7 +63,7 @@ class Simulation {
 
  private:
   ScenarioSpec scenario_;
-  Topology topology_;
+  std::shared_ptr<const Topology> topology_;
   std::shared_ptr<const CostModel> cost_;
   GraphBuilder builder_;
   std::vector<ReplicaPlacement> placements_;
@@ -63,6 +75,11 @@ class Simulation {
 // The engine's host times, where the profile has none of its own: the scenario's numbers override
 // the profile's, the preset's fill what both leave open.
 Profile with_host_times(Profile profile, const EngineSpec& engine);
+
+// Spread (log) of what the engine's constants leave unexplained in a metric, by its JSON name.
+// Where arrivals set the rate, the engine does not.
+double unexplained_spread(const Profile& profile, ArrivalSpec::Kind arrivals,
+                          const std::string& metric);
 
 struct Result {
   Summary point;                              // replication-free estimate
