@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "reports/run_report.h"
 
 namespace foretoken::reports {
@@ -156,6 +158,11 @@ nlohmann::ordered_json row_json(const Space& space, const PlanResult& result, co
   json["max_rate"] = row.rate;
   json["output_throughput"] = row.outcome.output_throughput;
   json["peak_running"] = row.outcome.peak_running;
+  const plan::Bounds& bounds = result.screened[row.configuration].bounds;
+  json["bounds"] = {{"ttft_ms", bounds.ttft * 1e3},
+                    {"tpot_ms", bounds.tpot * 1e3},
+                    {"max_rate", std::isfinite(bounds.rate) ? nlohmann::ordered_json(bounds.rate)
+                                                            : nlohmann::ordered_json()}};
   json["shown"] = row.shown;
   if (row.intervals) {
     json["intervals"] = {{"ttft_ms", interval_json(row.intervals->ttft, 1e3, result.level)},

@@ -12,10 +12,6 @@ namespace {
 // Fewer requests than this say nothing about a trend.
 constexpr std::int64_t kMinimumForVerdict = 100;
 
-std::int64_t warmup_count(std::size_t requests, double warmup) {
-  return static_cast<std::int64_t>(std::floor(static_cast<double>(requests) * warmup));
-}
-
 bool meets(const RequestRecord& r, const SloSpec& slo) {
   const Time ttft = r.first_token - r.arrival;
   const Time e2e = r.finish - r.arrival;
@@ -32,11 +28,14 @@ struct Latencies {
 
 Latencies latencies(const RunRecord& run, double warmup) {
   Latencies l;
-  for (auto i = static_cast<std::size_t>(warmup_count(run.requests.size(), warmup));
+  for (auto i = static_cast<std::size_t>(warmup_requests(run.requests.size(), warmup));
        i < run.requests.size(); ++i) {
     const RequestRecord& r = run.requests[i];
     if (r.failed()) {
       ++l.refused;
+      continue;
+    }
+    if (r.finish == kTimeNever) {  // the run was stopped before
       continue;
     }
     l.ttft.push_back(to_millis(r.first_token - r.arrival));
@@ -50,6 +49,10 @@ Latencies latencies(const RunRecord& run, double warmup) {
 }
 
 }  // namespace
+
+std::int64_t warmup_requests(std::size_t requests, double warmup) {
+  return static_cast<std::int64_t>(std::floor(static_cast<double>(requests) * warmup));
+}
 
 void TimeShare::add(const TimeShare& other, std::int64_t times) {
   total += other.total * times;

@@ -63,6 +63,7 @@ struct RunRecord {
   std::int64_t peak_running = 0;
   std::int64_t scheduled_tokens = 0;  // recomputation included
   std::int64_t decode_tokens = 0;
+  bool stopped_early = false;  // too many requests missed a target; what follows is not there
   bool extrapolated = false;  // some operator lay outside the calibrated range
   // For the overload verdict: requests that wait for admission, half-way through the arrivals and
   // at their end.
@@ -106,6 +107,9 @@ Distribution distribution(std::vector<double> values);
 Distribution weighted_distribution(std::vector<std::pair<Time, std::int64_t>> values);
 
 Summary summarise(const RunRecord& run, double warmup, const std::optional<SloSpec>& slo);
+
+// How many requests the warm-up share leaves out.
+std::int64_t warmup_requests(std::size_t requests, double warmup);
 
 // What targets are compared with: the percentile of each latency over the requests behind the
 // warm-up, in milliseconds; 0 where there is none. Refused requests are counted apart.

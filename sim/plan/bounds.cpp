@@ -113,13 +113,12 @@ Demand::Cut Demand::work_of(const std::vector<Shape>& requests, std::size_t may_
 }
 
 void Demand::make_cuts(const SloSpec& slo) {
-  const std::size_t may_miss = scored_.size() - percentile_index_ - 1;
   if (slo.e2e) {
-    cuts_.push_back(work_of(scored_, may_miss, true));
+    cuts_.push_back(work_of(scored_, may_miss(), true));
     cuts_.back().tail = to_seconds(*slo.e2e);
   }
   if (slo.ttft) {
-    cuts_.push_back(work_of(scored_, may_miss, false));
+    cuts_.push_back(work_of(scored_, may_miss(), false));
     cuts_.back().tail = to_seconds(*slo.ttft);
   }
   if (!slo.ttft || !slo.tpot) {
@@ -135,7 +134,7 @@ void Demand::make_cuts(const SloSpec& slo) {
         static_cast<std::size_t>(std::ceil(share * static_cast<double>(by_output.size())));
     const std::vector<Shape> kept(by_output.begin(),
                                   by_output.begin() + static_cast<std::ptrdiff_t>(count));
-    cuts_.push_back(work_of(kept, 2 * may_miss, true));
+    cuts_.push_back(work_of(kept, 2 * may_miss(), true));
     cuts_.back().tail =
         to_seconds(*slo.ttft) + to_seconds(*slo.tpot) * static_cast<double>(kept.back().output - 1);
   }

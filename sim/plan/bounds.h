@@ -51,6 +51,8 @@ class Demand {
   const std::vector<Shape>& scored() const { return scored_; }  // by input, then output
   // The order statistic of the scored requests that the targets' percentile cannot lie below.
   std::size_t percentile_index() const { return percentile_index_; }
+  // More of the scored requests than this cannot miss a target that is met.
+  std::size_t may_miss() const { return scored_.size() - percentile_index_ - 1; }
 
  private:
   void make_cuts(const SloSpec& slo);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <set>
 
 #include "sim/core/error.h"
@@ -31,18 +32,25 @@ Simulation deployment(const Space& space, std::size_t index, Failure failure) {
     }
     scenario.parallel.data -= static_cast<int>(lost.size());
   }
-  return Simulation(std::move(scenario), candidate.topology, candidate.cost,
-                    space.problem().workload);
+  Simulation simulation(std::move(scenario), candidate.topology, candidate.cost,
+                        space.problem().workload);
+  simulation.share_collectives(candidate.collectives);
+  return simulation;
 }
 
 // One deployment, run at one rung of the ladder after another.
 class Ladder {
  public:
-  Ladder(const Space& space, const Simulation& simulation, const CostDraw& draw)
+  // `stops`: runs end as soon as a target is missed for certain.
+  Ladder(const Space& space, const Simulation& simulation, const CostDraw& draw, bool stops)
       : space_(space),
         simulation_(simulation),
         draw_(draw),
-        timers_(simulation.timers(draw, false)) {}
+        timers_(simulation.timers(draw, false)) {
+    if (stops) {
+      stop_ = stop_rule();
+    }
+  }
 
   bool meets(int rung) {
     const auto [it, fresh] = known_.try_emplace(rung, false);
@@ -94,19 +102,33 @@ class Ladder {
   const Outcome& outcome() const { return outcome_; }
 
  private:
+  // More misses than this put the order statistic below the percentile above the target.
+  StopRule stop_rule() const {
+    StopRule rule;
+    rule.targets = space_.targets();
+    rule.first_scored = warmup_requests(simulation_.workload().requests.size(),
+                                        simulation_.scenario().workload.warmup);
+    rule.may_miss = static_cast<std::int64_t>(space_.demand().may_miss());
+    return rule;
+  }
+
   bool simulate(int rung) {
     ++outcome_.runs;
     const WorkloadSpec& workload = simulation_.scenario().workload;
     const RunRecord record =
-        rung == 0 ? simulation_.run(timers_, draw_, simulation_.workload())
+        rung == 0 ? simulation_.run(timers_, draw_, simulation_.workload(), stop_)
                   : simulation_.run(
                         timers_, draw_,
-                        at_rate(simulation_.workload(), space_.required_rate(), space_.rate(rung)));
+                        at_rate(simulation_.workload(), space_.required_rate(), space_.rate(rung)),
+                        stop_);
+    if (record.stopped_early && rung != 0) {
+      return false;
+    }
     const SloSpec& slo = space_.targets();
     const TargetLatencies at = target_latencies(record, workload.warmup, slo.percentile);
     const bool overloaded = judge_overload(record).has_value();
-    const bool meets =
-        !overloaded && latency_share(slo, at.ttft / 1e3, at.tpot / 1e3, at.e2e / 1e3) <= 1;
+    const bool meets = !record.stopped_early && !overloaded &&
+                       latency_share(slo, at.ttft / 1e3, at.tpot / 1e3, at.e2e / 1e3) <= 1;
     if (rung == 0) {
       note(record, at, overloaded, meets);
     }
@@ -120,10 +142,15 @@ class Ladder {
     outcome_.tpot = at.tpot / 1e3;
     outcome_.e2e = at.e2e / 1e3;
     outcome_.peak_running = record.peak_running;
-    std::int64_t tokens = 0;
+    std::int64_t tokens = 0, finished = 0;
     for (const RequestRecord& request : record.requests) {
-      tokens += request.failed() ? 0 : request.output_tokens;
+      const bool done = request.finish != kTimeNever;
+      tokens += done ? request.output_tokens : 0;
+      finished += done ? 1 : 0;
     }
+    outcome_.finished = record.stopped_early ? static_cast<double>(finished) /
+                                                   static_cast<double>(record.requests.size())
+                                             : 1;
     outcome_.output_throughput =
         record.end > kTimeZero ? static_cast<double>(tokens) / to_seconds(record.end) : 0;
   }
@@ -132,6 +159,7 @@ class Ladder {
   const Simulation& simulation_;
   CostDraw draw_;
   FleetTimers timers_;
+  std::optional<StopRule> stop_;
   std::map<int, bool> known_;
   Outcome outcome_;
 };
@@ -196,12 +224,16 @@ Outcome evaluate(const Space& space, const Task& task) {
   const bool drawn = task.kind == Task::Kind::replicate;
   Ladder ladder(space, simulation,
                 drawn ? CostDraw(space.problem().scenario.seed, task.replication, task.replications)
-                      : CostDraw());
+                      : CostDraw(),
+                /*stops=*/task.kind == Task::Kind::search || task.kind == Task::Kind::capacity);
   if (task.kind == Task::Kind::search) {
     return search(space, task, ladder);
   }
-  if (drawn) {
+  if (drawn || task.kind == Task::Kind::measure) {
     ladder.meets(0);
+  }
+  if (task.kind == Task::Kind::measure) {
+    return ladder.outcome();
   }
   ladder.find(task.guess, task.high);
   return ladder.outcome();

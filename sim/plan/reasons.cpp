@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <map>
 #include <optional>
 #include <set>
 #include <tuple>
@@ -45,8 +45,14 @@ class Reasons {
   Reasons(const Space& space, const PlanResult& result) : space_(space), result_(result) {}
 
   Fate fate(std::size_t index) const { return result_.screened[index].fate; }
+  // As simulated to the end, where that has been done.
+  const Outcome& outcome(std::size_t index) const {
+    const auto it = measured_.find(index);
+    return it != measured_.end() ? it->second : result_.outcomes.at(index);
+  }
+  void measure(const std::vector<std::size_t>& indices, Work& work);
   Held found(std::size_t index) const {
-    const Outcome& o = result_.outcomes.at(index);
+    const Outcome& o = outcome(index);
     return worst(space_.targets(), o.ttft, o.tpot, o.e2e);
   }
   Held least(std::size_t index) const {
@@ -55,20 +61,20 @@ class Reasons {
   }
 
   // How near a configuration came to meeting the targets: later groups are further off.
-  std::tuple<int, double, std::size_t> distance(std::size_t index) const {
+  std::tuple<int, double, double, std::size_t> distance(std::size_t index) const {
     switch (fate(index)) {
       case Fate::missed: {
-        const bool overloaded = result_.outcomes.at(index).overloaded;
-        return {overloaded ? 1 : 0, found(index).share(), index};
+        const Outcome& o = result_.outcomes.at(index);  // all stopped alike
+        return {o.overloaded ? 1 : 0, 1 - o.finished, latency_share_of(o), index};
       }
       case Fate::rate_bound:
-        return {2, -result_.screened[index].bounds.rate, index};
+        return {2, -result_.screened[index].bounds.rate, 0, index};
       case Fate::latency_bound:
-        return {3, least(index).share(), index};
+        return {3, least(index).share(), 0, index};
       case Fate::memory:
-        return {4, 0, index};
+        return {4, 0, 0, index};
       default:
-        return {5, 0, index};
+        return {5, 0, 0, index};
     }
   }
 
@@ -76,9 +82,30 @@ class Reasons {
   std::string loss(std::size_t index) const;
 
  private:
+  double latency_share_of(const Outcome& o) const {
+    return latency_share(space_.targets(), o.ttft, o.tpot, o.e2e);
+  }
+
   const Space& space_;
   const PlanResult& result_;
+  std::map<std::size_t, Outcome> measured_;
 };
+
+void Reasons::measure(const std::vector<std::size_t>& indices, Work& work) {
+  std::vector<Task> tasks;
+  for (const std::size_t index : indices) {
+    if (fate(index) == Fate::missed && result_.outcomes.at(index).finished < 1) {
+      Task task;
+      task.kind = Task::Kind::measure;
+      task.configuration = static_cast<std::uint32_t>(index);
+      tasks.push_back(task);
+    }
+  }
+  const auto outcomes = work.solve(tasks, [](std::size_t) {});
+  for (std::size_t i = 0; i < tasks.size(); ++i) {
+    measured_.emplace(tasks[i].configuration, outcomes[i]);
+  }
+}
 
 std::string percentile_of(const Space& space, const Held& held) {
   return fmt::format("{} p{:g}", held.name, space.targets().percentile);
@@ -172,8 +199,8 @@ std::vector<std::size_t> one_of_each(const Space& space, const std::vector<std::
 
 }  // namespace
 
-std::vector<RunnerUp> runners_up(const Space& space, const PlanResult& result) {
-  const Reasons reasons(space, result);
+std::vector<RunnerUp> runners_up(const Space& space, const PlanResult& result, Work& work) {
+  Reasons reasons(space, result);
   const PlanRow& winner = result.front[result.cheapest];
   std::vector<std::size_t> cheaper, feasible;
   for (std::size_t i = 0; i < space.size(); ++i) {
@@ -200,7 +227,9 @@ std::vector<RunnerUp> runners_up(const Space& space, const PlanResult& result) {
   for (const std::size_t i : one_of_each(space, feasible, kFeasibleShown)) {
     all.push_back({i, reasons.fate(i), space.cost(i), reasons.loss(i)});
   }
-  for (const std::size_t i : one_of_each(space, cheaper, kCheaperShown)) {
+  const std::vector<std::size_t> nearest = one_of_each(space, cheaper, kCheaperShown);
+  reasons.measure(nearest, work);
+  for (const std::size_t i : nearest) {
     all.push_back({i, reasons.fate(i), space.cost(i), reasons.miss(i)});
   }
   return all;
@@ -209,13 +238,12 @@ std::vector<RunnerUp> runners_up(const Space& space, const PlanResult& result) {
 namespace {
 
 // Beyond the limits, cheapest first, until a wave holds a plan.
-std::optional<std::size_t> beyond_limits(const Space& space, const Demand& demand,
-                                         const PlanResult& result, Work& work,
+std::optional<std::size_t> beyond_limits(const Space& space, const PlanResult& result, Work& work,
                                          const SearchOptions& options) {
   ScreenOptions unlimited;
   unlimited.jobs = options.jobs;
   unlimited.limits = false;
-  const std::vector<Screened> screened = screen(space, demand, unlimited);
+  const std::vector<Screened> screened = screen(space, unlimited);
   std::vector<std::size_t> order;
   for (std::size_t i = 0; i < space.size(); ++i) {
     const Fate before = result.screened[i].fate;
@@ -310,10 +338,11 @@ void add_rate_remedies(const Space& space, const PlanResult& result, Work& work,
 
 Obstacle missed_targets(const Space& space, const PlanResult& result, Work& work,
                         const std::vector<std::size_t>& misses) {
-  const Reasons reasons(space, result);
+  Reasons reasons(space, result);
   const std::size_t closest = *std::min_element(
       misses.begin(), misses.end(),
       [&](std::size_t a, std::size_t b) { return reasons.distance(a) < reasons.distance(b); });
+  reasons.measure({closest}, work);
   Obstacle o;
   o.closest = closest;
   o.finding = "closest: " + space.label(closest) + ": " + reasons.miss(closest);
@@ -372,10 +401,10 @@ Obstacle not_buildable(const Space& space, const PlanResult& result) {
 
 }  // namespace
 
-Obstacle obstacle(const Space& space, const Demand& demand, const PlanResult& result, Work& work,
+Obstacle obstacle(const Space& space, const PlanResult& result, Work& work,
                   const SearchOptions& options) {
   if (count(result, Fate::gpu_limit) + count(result, Fate::budget) > 0) {
-    if (const auto index = beyond_limits(space, demand, result, work, options)) {
+    if (const auto index = beyond_limits(space, result, work, options)) {
       return beyond(space, *index);
     }
   }

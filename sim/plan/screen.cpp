@@ -61,8 +61,7 @@ class Memo {
 
 class Screener {
  public:
-  Screener(const Space& space, const Demand& demand, const ScreenOptions& options)
-      : space_(space), demand_(demand), options_(options) {
+  Screener(const Space& space, const ScreenOptions& options) : space_(space), options_(options) {
     for (const std::int64_t tokens : space.spec().max_num_batched_tokens) {
       max_tokens_ = std::max(max_tokens_, tokens);
     }
@@ -84,7 +83,6 @@ class Screener {
   bool serves_the_longest(const ScenarioSpec& scenario, std::int64_t kv_blocks) const;
 
   const Space& space_;
-  const Demand& demand_;
   const ScreenOptions& options_;
   std::int64_t max_tokens_ = 1;
   std::mutex signatures_mutex_;
@@ -148,6 +146,7 @@ std::shared_ptr<const std::optional<StepFloor>> Screener::floor(std::size_t inde
     context.topology = candidate.topology.get();
     context.collective = collective_costs(*candidate.cost);
     context.overlap = space_.problem().scenario.engine.overlap_collectives;
+    context.memory = candidate.collectives;
     read_engine_all_reduce(candidate.cost->profile(), context);
     try {
       return step_floor(context, layout.replicas[replica].stages, max_tokens_);
@@ -173,7 +172,7 @@ std::optional<Bounds> Screener::least(const ScenarioSpec& scenario, const GraphB
     if (!*step) {
       return std::nullopt;
     }
-    const Bounds bounds = bound(demand_, **step, host, scenario, kv_blocks);
+    const Bounds bounds = bound(space_.demand(), **step, host, scenario, kv_blocks);
     if (!least) {
       least = bounds;
     }
@@ -185,8 +184,8 @@ std::optional<Bounds> Screener::least(const ScenarioSpec& scenario, const GraphB
 
 bool Screener::serves_the_longest(const ScenarioSpec& scenario, std::int64_t kv_blocks) const {
   const EngineSpec& engine = scenario.engine;
-  return ceil_div(demand_.longest(), engine.block_size) <= kv_blocks &&
-         (engine.chunked_prefill || demand_.longest() <= engine.max_num_batched_tokens);
+  return ceil_div(space_.demand().longest(), engine.block_size) <= kv_blocks &&
+         (engine.chunked_prefill || space_.demand().longest() <= engine.max_num_batched_tokens);
 }
 
 Screened Screener::judge(std::size_t index) {
@@ -271,9 +270,8 @@ int latency_level(double share, double resolution) {
   return static_cast<int>(std::ceil(std::min(share / resolution, 1e6)));
 }
 
-std::vector<Screened> screen(const Space& space, const Demand& demand,
-                             const ScreenOptions& options) {
-  Screener screener(space, demand, options);
+std::vector<Screened> screen(const Space& space, const ScreenOptions& options) {
+  Screener screener(space, options);
   std::vector<Screened> result(space.size());
   std::mutex mutex;
   std::size_t done = 0;

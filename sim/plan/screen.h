@@ -9,7 +9,6 @@
 #include <string_view>
 #include <vector>
 
-#include "sim/plan/bounds.h"
 #include "sim/plan/space.h"
 
 namespace foretoken::plan {
@@ -67,8 +66,7 @@ struct ScreenOptions {
 };
 
 // One entry per configuration. Does not depend on the number of jobs.
-std::vector<Screened> screen(const Space& space, const Demand& demand,
-                             const ScreenOptions& options);
+std::vector<Screened> screen(const Space& space, const ScreenOptions& options);
 
 // Latency as a share of its target, the worst of those stated; 1 is at the limit.
 double latency_share(const SloSpec& slo, double ttft, double tpot, double e2e);  // seconds

@@ -16,10 +16,7 @@ namespace {
 class Search {
  public:
   Search(const Space& space, Work& work, const SearchOptions& options)
-      : space_(space),
-        work_(work),
-        options_(options),
-        demand_(space.problem().scenario, space.problem().workload, space.required_rate()) {}
+      : space_(space), work_(work), options_(options) {}
 
   PlanResult run();
 
@@ -43,7 +40,6 @@ class Search {
   const Space& space_;
   Work& work_;
   const SearchOptions& options_;
-  Demand demand_;
   PlanResult result_;
   std::vector<Point> points_;  // plans that meet the targets, their rung known
 };
@@ -53,7 +49,7 @@ void Search::screen_all() {
   options.jobs = options_.jobs;
   options.exhaustive = options_.exhaustive;
   options.progress = [&](std::size_t done, std::size_t total) { report("bounds", done, total); };
-  result_.screened = screen(space_, demand_, options);
+  result_.screened = screen(space_, options);
 }
 
 // The next configurations that no plan found so far dominates for certain.
@@ -270,12 +266,12 @@ PlanResult Search::run() {
   simulate_waves();
   make_front();
   if (result_.front.empty()) {
-    result_.obstacle = obstacle(space_, demand_, result_, work_, options_);
+    result_.obstacle = obstacle(space_, result_, work_, options_);
   } else {
     choose_rows();
     add_intervals();
     add_failures();
-    result_.runners_up = runners_up(space_, result_);
+    result_.runners_up = runners_up(space_, result_, work_);
   }
   for (const Screened& screened : result_.screened) {
     ++result_.fates[static_cast<std::size_t>(screened.fate)];

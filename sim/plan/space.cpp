@@ -120,6 +120,7 @@ Space::Space(Problem problem) : problem_(std::move(problem)) {
                      "a plan needs targets, such as slo: {ttft: 500ms, tpot: 50ms}");
   }
   required_rate_ = arrival_rate(scenario.workload, problem_.workload);
+  demand_.emplace(scenario, problem_.workload, required_rate_);
   spec_ = filled(scenario, problem_.candidates);
   check_prices(spec_, problem_.candidates);
   check_size(spec_, problem_.candidates.size());

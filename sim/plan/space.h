@@ -5,12 +5,15 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "sim/cost/cost_model.h"
+#include "sim/plan/bounds.h"
 #include "sim/serving/workload.h"
 #include "sim/spec/scenario.h"
+#include "sim/step/collective_memory.h"
 #include "sim/topology/topology.h"
 
 namespace foretoken::plan {
@@ -20,6 +23,8 @@ struct Candidate {
   std::shared_ptr<const Topology> topology;
   std::shared_ptr<const CostModel> cost;  // the engine's host times included (with_host_times)
   double gpu_hour = 0;                    // 0: unknown, then for all candidates
+  // Of collectives on this cluster, shared by all simulations.
+  std::shared_ptr<CollectiveMemory> collectives = std::make_shared<CollectiveMemory>();
 };
 
 struct Problem {
@@ -65,6 +70,7 @@ class Space {
   // choice.
   std::string label(std::size_t index) const;
 
+  const Demand& demand() const { return *demand_; }
   double required_rate() const { return required_rate_; }  // requests per second
   // Rates are tried on a ladder: required_rate() x (1 + resolution)^rung.
   double rate(int rung) const;
@@ -77,7 +83,8 @@ class Space {
   void enumerate();
 
   Problem problem_;
-  PlanSpec spec_;  // every list filled
+  PlanSpec spec_;                 // every list filled
+  std::optional<Demand> demand_;  // always there once constructed
   double required_rate_ = 0;
   int max_rung_ = 0;
   std::vector<Configuration> configurations_;

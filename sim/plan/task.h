@@ -26,6 +26,7 @@ struct Task {
   enum class Kind : std::uint8_t {
     search,    // latencies at the required rate; where targets are met, the highest rung that meets
                // them, unless the floors say that it is of no use
+    measure,   // latencies at the required rate, the run not ended early
     capacity,  // the highest rung that meets the targets, above or below 0, after a failure
     replicate  // both with drawn costs
   } kind = Kind::search;
@@ -42,8 +43,11 @@ struct Outcome {
   bool meets = false;       // every target, at the required rate
   bool abandoned = false;   // search: the floors say that the rung is of no use
   bool overloaded = false;  // at the required rate
-  std::int32_t rung = 0;    // highest that meets the targets; below the ladder: none does
-  std::int32_t runs = 0;    // simulations
+  // Share of the requests finished at the required rate before it was clear that a target is
+  // missed; 1: the run went to its end. Below 1 the latencies are those up to then.
+  double finished = 0;
+  std::int32_t rung = 0;  // highest that meets the targets; below the ladder: none does
+  std::int32_t runs = 0;  // simulations
   double ttft = 0, tpot = 0, e2e = 0;  // seconds, at the targets' percentile and required rate
   double output_throughput = 0;        // tokens per second, at the required rate
   std::int64_t peak_running = 0;       // requests at once in a replica

@@ -13,6 +13,14 @@ namespace foretoken {
 
 enum class Router { least_loaded, round_robin };
 
+// Ends a run early: as soon as more than `may_miss` of the requests from `first_scored` on have
+// missed one and the same target, whatever the others do.
+struct StopRule {
+  SloSpec targets;
+  std::int64_t first_scored = 0;
+  std::int64_t may_miss = 0;
+};
+
 class Fleet final : public EventHandler, private CompletionListener {
  public:
   struct Config {
@@ -25,6 +33,7 @@ class Fleet final : public EventHandler, private CompletionListener {
     HostOverlap host_overlap = HostOverlap::none;
     // Bytes per second of each link, where replicas share some; empty: they do not.
     std::vector<double> shared_links = {};
+    std::optional<StopRule> stop = std::nullopt;
   };
 
   Fleet(const Config& config, const Workload& workload, const CostModel& cost,
@@ -37,6 +46,7 @@ class Fleet final : public EventHandler, private CompletionListener {
 
  private:
   void finished(std::int32_t request) override;
+  void count_misses(const RequestRecord& record);
   void arrive(std::int32_t request);
   void schedule_next_arrival();
   void send_next_of_closed_loop();
@@ -57,6 +67,8 @@ class Fleet final : public EventHandler, private CompletionListener {
   std::int32_t next_ = 0;             // next request to arrive
   std::size_t turn_ = 0;
   std::int64_t finished_ = 0;
+  std::optional<StopRule> stop_;
+  std::int64_t ttft_missed_ = 0, tpot_missed_ = 0, e2e_missed_ = 0;
 };
 
 }  // namespace foretoken

@@ -158,6 +158,7 @@ StepContext Simulation::step_context() const {
   context.topology = topology_.get();
   context.collective = collective_costs(*cost_);
   context.overlap = scenario_.engine.overlap_collectives;
+  context.memory = collectives_;
   read_engine_all_reduce(cost_->profile(), context);
   return context;
 }
@@ -199,7 +200,7 @@ FleetTimers Simulation::timers(const CostDraw& draw, bool exact) const {
 }
 
 RunRecord Simulation::run(const FleetTimers& timers, const CostDraw& draw, const Workload& workload,
-                          bool timeline) const {
+                          const std::optional<StopRule>& stop, bool timeline) const {
   Fleet::Config config;
   config.limits = scheduler_limits();
   config.router =
@@ -209,6 +210,7 @@ RunRecord Simulation::run(const FleetTimers& timers, const CostDraw& draw, const
   config.timeline = timeline;
   config.host_overlap = scenario_.engine.host_overlap;
   config.stages = timers;
+  config.stop = stop;
   if (shares_links_) {
     config.shared_links = config.stages.front().front()->link_capacity();
   }
@@ -216,7 +218,7 @@ RunRecord Simulation::run(const FleetTimers& timers, const CostDraw& draw, const
 }
 
 RunRecord Simulation::run(const CostDraw& draw, bool exact, bool timeline) const {
-  return run(timers(draw, exact), draw, workload_, timeline);
+  return run(timers(draw, exact), draw, workload_, std::nullopt, timeline);
 }
 
 Result simulate(const Simulation& simulation, const RunOptions& options) {

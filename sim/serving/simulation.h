@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "sim/metrics/metrics.h"
 #include "sim/model/graph_builder.h"
 #include "sim/scheduler/scheduler.h"
+#include "sim/serving/fleet.h"
 #include "sim/serving/memory.h"
 #include "sim/serving/placement.h"
 #include "sim/serving/workload.h"
@@ -46,8 +48,14 @@ class Simulation {
   // The same in two parts, for several workloads on one deployment: a run finds in the timers what
   // earlier ones have computed. `draw` is that of the timers.
   FleetTimers timers(const CostDraw& draw, bool exact) const;
+  // With `stop` the run may end early (RunRecord::stopped_early).
   RunRecord run(const FleetTimers& timers, const CostDraw& draw, const Workload& workload,
-                bool timeline = false) const;
+                const std::optional<StopRule>& stop = std::nullopt, bool timeline = false) const;
+  // Collectives simulated alone are looked up in, and added to, what simulations of the same
+  // topology and costs share. Before timers() and run().
+  void share_collectives(std::shared_ptr<CollectiveMemory> memory) {
+    collectives_ = std::move(memory);
+  }
 
   const ScenarioSpec& scenario() const { return scenario_; }
   const Topology& topology() const { return *topology_; }
@@ -70,6 +78,7 @@ class Simulation {
   bool shares_links_;
   MemoryPlan memory_;
   Workload workload_;
+  std::shared_ptr<CollectiveMemory> collectives_;  // null: each timer its own
 };
 
 // The engine's host times, where the profile has none of its own: the scenario's numbers override

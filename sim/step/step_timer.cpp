@@ -92,6 +92,9 @@ StepTimer::StepTimer(const StepContext& context, StagePlacement placement, int s
       stage_(stage),
       draw_(draw),
       exact_(exact) {
+  if (context_.memory) {
+    shared_collectives_ = context_.memory->group(placement_.gpus, placement_.next_gpus);
+  }
   for (const Segment& segment : context_.builder->build(probe(), stage_).segments) {
     for (const Operator& op : segment.operators) {
       if (const auto* attention = std::get_if<AttentionOp>(&op.what)) {
@@ -184,7 +187,8 @@ StepTime StepTimer::collective_time(const CollectiveOp& op) {
   } else {
     const auto [it, fresh] = collectives_.try_emplace(key_of(op), kTimeZero);
     if (fresh) {
-      it->second = simulate_collective(op);
+      const auto simulate = [&] { return simulate_collective(op); };
+      it->second = shared_collectives_ ? shared_collectives_->get(op, simulate) : simulate();
     }
     alone = it->second;
   }

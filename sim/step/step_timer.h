@@ -20,6 +20,7 @@
 #include "sim/metrics/metrics.h"
 #include "sim/model/graph_builder.h"
 #include "sim/network/collective.h"
+#include "sim/step/collective_memory.h"
 
 namespace foretoken {
 
@@ -71,6 +72,8 @@ struct StepContext {
   // An engine's own all-reduce as measured, by ranks; empty: simulated.
   std::map<int, SampleGrid> engine_all_reduce;
   Provenance engine_all_reduce_provenance = Provenance::imported;
+  // That timers of other layouts share; null: each timer simulates its own.
+  std::shared_ptr<CollectiveMemory> memory = nullptr;
 };
 
 // The constants of collectives, from the profile: fixed times, efficiency per link class, codec.
@@ -148,6 +151,7 @@ class StepTimer {
     return {static_cast<int>(op.kind), op.values, op.wire == kBf16};
   }
   std::map<CollectiveKey, Time> collectives_;
+  std::shared_ptr<CollectiveMemory::Group> shared_collectives_;  // may be null
   std::map<CollectiveKey, PlannedCollective> planned_;
 };
 
