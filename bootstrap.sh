@@ -9,7 +9,7 @@ set -eu
 cd "$(dirname "$0")"
 
 PACKAGES="g++ cmake ninja-build ccache libyaml-cpp-dev libboost-graph-dev libfmt-dev libcli11-dev
-nlohmann-json3-dev libpugixml-dev libdnnl-dev libhwloc-dev libgtest-dev libgmock-dev libbenchmark-dev"
+nlohmann-json3-dev libpugixml-dev libdnnl-dev libhwloc-dev libsqlite3-dev libgtest-dev libgmock-dev libbenchmark-dev"
 PRESET=${FORETOKEN_PRESET:-release}
 JOBS=${FORETOKEN_JOBS:-$(nproc)}
 
