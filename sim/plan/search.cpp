@@ -180,6 +180,7 @@ PlanIntervals Search::intervals(const PlanRow& row, const std::vector<Outcome>& 
   const ArrivalSpec::Kind arrivals = space_.problem().scenario.workload.arrivals.kind;
   const auto interval = [&](double point, const std::string& metric, auto value_of) {
     std::vector<double> sample;
+    sample.reserve(drawn.size());
     for (const Outcome& outcome : drawn) {
       sample.push_back(value_of(outcome));
     }
