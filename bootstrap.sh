@@ -9,7 +9,8 @@ set -eu
 cd "$(dirname "$0")"
 
 PACKAGES="g++ cmake ninja-build ccache libyaml-cpp-dev libboost-graph-dev libfmt-dev libcli11-dev
-nlohmann-json3-dev libpugixml-dev libdnnl-dev libhwloc-dev libgtest-dev libgmock-dev libbenchmark-dev libjs-chart.js"
+nlohmann-json3-dev libpugixml-dev libdnnl-dev libhwloc-dev libsqlite3-dev libgtest-dev libgmock-dev
+libbenchmark-dev libjs-chart.js"
 # Only the tests of the pages want it, which are skipped where it cannot be had (Ubuntu has none).
 OPTIONAL_TEST_PACKAGE=chromium-headless-shell
 PRESET=${FORETOKEN_PRESET:-release}

@@ -18,6 +18,8 @@ only Boost.Graph '#include <boost/' 'sim/topology/'
 only CLI11 '#include <CLI/' 'sim/cli/|calibrate/commands|calibrate/ledger/main|calibrate/import/|calibrate/detect/|calibrate/runtime/verify_command|calibrate/runtime/grid_main'
 only sim '#include "sim/' 'sim/|calibrate/|reports/'
 only calibrate '#include "calibrate/' 'calibrate/|sim/cli/main.cpp'
+only SQLite '#include <sqlite3' 'sim/store/'
+only MPI '#include <mpi' 'sim/mpi/|kernels/collective/bench/'
 only CUDA '#include <cuda' 'kernels/|calibrate/'
 machine=$(git grep -nE '/(work|tmp|root|home)/' -- ':!tests/layers.sh' ':!*.md' | grep -vE 'tests/|mktemp' || true)
 if [ -n "$machine" ]; then

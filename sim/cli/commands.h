@@ -14,6 +14,7 @@ using Action = std::function<int()>;
 void add_simulate(CLI::App& app, Action& action);
 // `make_probe` may be empty: no numeric errors.
 void add_compare(CLI::App& app, Action& action, const MakeErrorProbe& make_probe);
+void add_plan(CLI::App& app, Action& action);
 void add_explain(CLI::App& app, Action& action);
 void add_collective(CLI::App& app, Action& action);
 void add_list(CLI::App& app, Action& action);

@@ -78,19 +78,23 @@ const Trace& Loader::trace(const std::string& path) {
                              : traces_.emplace(path, config::read_trace(path)).first->second;
 }
 
-Simulation Loader::load(const ScenarioSpec& scenario) {
-  const std::lock_guard lock(mutex_);
-  ClusterSpec cluster = config::read_cluster(scenario.cluster);
-  const Paths paths = profile_paths(scenario, cluster);
+Workload Loader::workload(const ScenarioSpec& scenario) {
   const ArrivalSpec& arrivals = scenario.workload.arrivals;
   const LengthSpec& lengths = scenario.workload.lengths;
   const Trace* arrival_trace =
       arrivals.kind == ArrivalSpec::Kind::trace ? &trace(arrivals.trace) : nullptr;
   const Trace* length_trace =
       lengths.kind == LengthSpec::Kind::trace ? &trace(lengths.trace) : arrival_trace;
-  Workload workload = make_workload(scenario.workload, arrival_trace, length_trace, scenario.seed);
+  return make_workload(scenario.workload, arrival_trace, length_trace, scenario.seed);
+}
+
+Simulation Loader::load(const ScenarioSpec& scenario) {
+  const std::lock_guard lock(mutex_);
+  ClusterSpec cluster = config::read_cluster(scenario.cluster);
+  const Paths paths = profile_paths(scenario, cluster);
+  Workload requests = workload(scenario);
   Simulation simulation(scenario, Topology(std::move(cluster)), profile(paths),
-                        std::move(workload));
+                        std::move(requests));
   auto& memory = collectives_[{scenario.cluster, paths}];
   if (memory == nullptr) {
     memory = std::make_shared<CollectiveMemory>();
@@ -99,10 +103,56 @@ Simulation Loader::load(const ScenarioSpec& scenario) {
   return simulation;
 }
 
+namespace {
+
+// The scenario's own cluster, where the plan block names none. The scenario's profile is that of a
+// single cluster: of several it would be wrong for all but one.
+std::vector<PlanCluster> clusters_to_choose(const ScenarioSpec& scenario) {
+  std::vector<PlanCluster> clusters;
+  if (scenario.plan) {
+    clusters = scenario.plan->clusters;
+  }
+  if (clusters.empty()) {
+    clusters.emplace_back().cluster = scenario.cluster;
+  }
+  if (clusters.size() == 1 && clusters.front().profiles.empty()) {
+    clusters.front().profiles = scenario.profiles.value;
+  } else if (!scenario.profiles.value.empty()) {
+    throw InputError(scenario.profiles.mark, "profile",
+                     "several clusters are to be planned for; state profile with each cluster in "
+                     "plan.clusters");
+  }
+  return clusters;
+}
+
+}  // namespace
+
+plan::Problem Loader::load_problem(const ScenarioSpec& scenario) {
+  const std::lock_guard lock(mutex_);
+  plan::Problem problem;
+  problem.scenario = scenario;
+  problem.workload = workload(scenario);
+  for (const PlanCluster& choice : clusters_to_choose(scenario)) {
+    ClusterSpec cluster = config::read_cluster(choice.cluster);
+    const Paths paths = choice.profiles.empty() ? default_profile(cluster) : choice.profiles;
+    problem.candidates.push_back(
+        {std::make_shared<const Topology>(std::move(cluster)),
+         std::make_shared<const CostModel>(with_host_times(profile(paths), scenario.engine)),
+         choice.gpu_hour.value_or(scenario.gpu_hour)});
+  }
+  return problem;
+}
+
 Loaded load_simulation(const ScenarioOptions& options) {
   Loader loader(options.measured);
   Simulation simulation = loader.load(read_scenario(options));
   return {std::move(simulation), loader.notes()};
+}
+
+LoadedProblem load_problem(const ScenarioOptions& options) {
+  Loader loader(options.measured);
+  plan::Problem problem = loader.load_problem(read_scenario(options));
+  return {std::move(problem), loader.notes()};
 }
 
 Profile load_device_profile(const std::vector<std::string>& names, const ClusterSpec& cluster) {

@@ -1,4 +1,5 @@
-// From a scenario file to a simulation that is ready to run: reads everything the scenario names.
+// From a scenario file to a simulation that is ready to run, or a plan to search: reads everything
+// the scenario names.
 #pragma once
 
 #include <map>
@@ -9,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "sim/plan/space.h"
 #include "sim/serving/simulation.h"
 
 namespace foretoken::cli {
@@ -33,6 +35,7 @@ class Loader {
   explicit Loader(std::vector<Profile> measured = {}) : measured_(std::move(measured)) {}
 
   Simulation load(const ScenarioSpec& scenario);
+  plan::Problem load_problem(const ScenarioSpec& scenario);
   // What the reader should know about the inputs, a line each.
   std::vector<std::string> notes() const { return notes_; }
 
@@ -40,6 +43,7 @@ class Loader {
   using Paths = std::vector<std::string>;
   const Profile& profile(const Paths& paths);
   const Trace& trace(const std::string& path);
+  Workload workload(const ScenarioSpec& scenario);
 
   std::vector<Profile> measured_;
   std::mutex mutex_;
@@ -55,6 +59,13 @@ struct Loaded {
   std::vector<std::string> notes;
 };
 Loaded load_simulation(const ScenarioOptions& options);
+
+struct LoadedProblem {
+  plan::Problem problem;
+  std::vector<std::string> notes;
+};
+LoadedProblem load_problem(const ScenarioOptions& options);
+
 // The named profiles stacked, later over earlier; the cluster's default when none is named.
 Profile load_device_profile(const std::vector<std::string>& names, const ClusterSpec& cluster);
 Topology load_topology(const std::string& name);

@@ -62,6 +62,7 @@ int parse_and_run(int argc, char** argv) {
   foretoken::cli::Action action;
   foretoken::cli::add_simulate(app, action);
   foretoken::cli::add_compare(app, action, error_probe());
+  foretoken::cli::add_plan(app, action);
   foretoken::cli::add_explain(app, action);
   foretoken::cli::add_collective(app, action);
   foretoken::cli::add_topology(app, action);

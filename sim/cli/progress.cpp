@@ -64,4 +64,12 @@ void Progress::update(std::int64_t done, std::int64_t total) {
   std::fputs(("\r" + progress_line(what_, done, total, seconds) + "\033[K").c_str(), stderr);
 }
 
+void PhasedProgress::update(const std::string& what, int done, int total) {
+  if (!progress_ || what != what_) {
+    progress_.emplace(what);
+    what_ = what;
+  }
+  progress_->update(done, total);
+}
+
 }  // namespace foretoken::cli

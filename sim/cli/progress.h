@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace foretoken::cli {
@@ -27,6 +28,16 @@ class Progress {
   std::chrono::steady_clock::time_point start_, last_;
   bool terminal_;
   bool shown_ = false;
+};
+
+// Several phases one after the other, each with a line of its own.
+class PhasedProgress {
+ public:
+  void update(const std::string& what, int done, int total);
+
+ private:
+  std::string what_;
+  std::optional<Progress> progress_;
 };
 
 }  // namespace foretoken::cli

@@ -1,34 +1,17 @@
 #include "sim/config/scenario_reader.h"
 
 #include <array>
-#include <filesystem>
 
 #include "sim/config/model_reader.h"
-#include "sim/config/paths.h"
+#include "sim/config/plan_reader.h"
 #include "sim/config/reader.h"
+#include "sim/config/scenario_parts.h"
 #include "sim/core/random.h"
 
 namespace foretoken::config {
 namespace {
 
 constexpr std::int64_t kMaxTokens = 100'000'000;
-
-// A file named in the scenario, or an error that says where it was looked for.
-std::string resolve(const Node& node, const std::string& path, const std::string& file,
-                    const std::string& folder) {
-  const std::string name = read_string(node, path);
-  const auto found = find_file(name, std::filesystem::path(file).parent_path(), folder);
-  if (!found.empty()) {
-    return found.string();
-  }
-  const auto shipped = shipped_names(folder);
-  const std::string_view near = nearest(name, shipped);
-  fail(node, path,
-       near.empty() ? fmt::format("\"{}\" is neither a file nor a shipped name ({}/)", name, folder)
-                    : fmt::format("\"{}\" is neither a file nor a shipped name (did you mean "
-                                  "\"{}\"?)",
-                                  name, near));
-}
 
 Format format_or(MapReader& map, std::string_view key, Format fallback, FormatRole role) {
   const Node* node = map.find(key);
@@ -63,24 +46,8 @@ PlacementSpec read_placement(const Node& node) {
   MapReader map(node, "placement");
   PlacementSpec spec;
   spec.mark = map.mark();
-  constexpr std::array<std::string_view, 4> dimensions{"tensor", "expert", "pipeline", "data"};
   if (const Node* order = map.find("order")) {
-    if (order->kind != Node::Kind::sequence) {
-      fail(*order, map.path("order"), "expected a list such as [tensor, expert, pipeline, data]");
-    }
-    spec.order.clear();
-    for (const auto& item : order->items) {
-      const std::string dimension = read_choice(*item, map.path("order"), dimensions);
-      if (std::find(spec.order.begin(), spec.order.end(), dimension) != spec.order.end()) {
-        fail(*item, map.path("order"), fmt::format("\"{}\" stands twice", dimension));
-      }
-      spec.order.push_back(dimension);
-    }
-    for (const std::string_view dimension : dimensions) {
-      if (std::find(spec.order.begin(), spec.order.end(), dimension) == spec.order.end()) {
-        fail(*order, map.path("order"), fmt::format("\"{}\" is missing; list all four", dimension));
-      }
-    }
+    spec.order = read_order(*order, map.path("order"));
   }
   const Node* groups = map.find("groups");
   if (groups != nullptr && groups->kind == Node::Kind::sequence) {
@@ -325,16 +292,9 @@ SloSpec read_slo(const Node& node) {
 
 Marked<std::vector<std::string>> read_profiles(const Node* node, const std::string& file) {
   Marked<std::vector<std::string>> profiles;
-  if (node == nullptr) {
-    return profiles;
-  }
-  profiles.mark = node->mark;
-  if (node->kind != Node::Kind::sequence) {
-    profiles.value.push_back(resolve(*node, "profile", file, "calibrate/profiles"));
-    return profiles;
-  }
-  for (const auto& item : node->items) {
-    profiles.value.push_back(resolve(*item, "profile", file, "calibrate/profiles"));
+  if (node != nullptr) {
+    profiles.mark = node->mark;
+    profiles.value = resolve_all(*node, "profile", file, "calibrate/profiles");
   }
   return profiles;
 }
@@ -366,6 +326,9 @@ ScenarioSpec parse_scenario(const std::shared_ptr<const Node>& root, const std::
   spec.workload = read_workload(map.require("workload"), file);
   if (const Node* slo = map.find("slo")) {
     spec.slo = read_slo(*slo);
+  }
+  if (const Node* plan = map.find("plan")) {
+    spec.plan = read_plan(*plan, file);
   }
   if (const Node* cost = map.find("cost")) {
     MapReader prices(*cost, "cost");

@@ -12,10 +12,6 @@ namespace {
 // Fewer requests than this say nothing about a trend.
 constexpr std::int64_t kMinimumForVerdict = 100;
 
-std::int64_t warmup_count(std::size_t requests, double warmup) {
-  return static_cast<std::int64_t>(std::floor(static_cast<double>(requests) * warmup));
-}
-
 bool meets(const RequestRecord& r, const SloSpec& slo) {
   const Time ttft = r.first_token - r.arrival;
   const Time e2e = r.finish - r.arrival;
@@ -24,27 +20,11 @@ bool meets(const RequestRecord& r, const SloSpec& slo) {
          !(slo.tpot && gaps > 0 && (r.finish - r.first_token) / gaps > *slo.tpot);
 }
 
-// Overloaded: the queue grew through the whole stretch of arrivals, and a good part of what was
-// offered was still waiting to be admitted at its end.
-std::optional<Overload> judge(const RunRecord& run, const Summary& summary) {
-  if (summary.completed < kMinimumForVerdict) {
-    return std::nullopt;
-  }
-  const Time span = run.requests.back().arrival - run.requests.front().arrival;
-  if (span <= kTimeZero) {
-    return std::nullopt;
-  }
-  const bool growing = run.waiting_end >= run.waiting_half + run.waiting_half / 2;
-  const bool large = run.waiting_end * 20 > static_cast<std::int64_t>(run.requests.size());
-  if (!growing || !large) {
-    return std::nullopt;
-  }
-  const double seconds = to_seconds(span);
-  return Overload{static_cast<double>(run.requests.size() - 1) / seconds,
-                  static_cast<double>(run.finished_by_last_arrival) / seconds};
-}
-
 }  // namespace
+
+std::int64_t warmup_requests(std::size_t requests, double warmup) {
+  return static_cast<std::int64_t>(std::floor(static_cast<double>(requests) * warmup));
+}
 
 void TimeShare::add(const TimeShare& other, std::int64_t times) {
   total += other.total * times;
@@ -157,10 +137,14 @@ std::vector<std::pair<std::string, double>> Summary::metrics() const {
 
 Latencies latencies(const RunRecord& run, double warmup) {
   Latencies all;
-  const auto skipped = static_cast<std::size_t>(warmup_count(run.requests.size(), warmup));
-  for (std::size_t i = skipped; i < run.requests.size(); ++i) {
+  for (auto i = static_cast<std::size_t>(warmup_requests(run.requests.size(), warmup));
+       i < run.requests.size(); ++i) {
     const RequestRecord& r = run.requests[i];
     if (r.failed()) {
+      ++all.refused;
+      continue;
+    }
+    if (r.finish == kTimeNever) {  // the run was stopped before
       continue;
     }
     all.ttft.push_back(to_millis(r.first_token - r.arrival));
@@ -198,15 +182,42 @@ Summary summarise(const RunRecord& run, double warmup, const std::optional<SloSp
       summary.request_goodput = static_cast<double>(good) / seconds;
     }
   }
-  Latencies all = latencies(run, warmup);
-  summary.ttft = distribution(std::move(all.ttft));
-  summary.tpot = distribution(std::move(all.tpot));
-  summary.e2el = distribution(std::move(all.e2el));
+  Latencies scored = latencies(run, warmup);
+  summary.ttft = distribution(std::move(scored.ttft));
+  summary.tpot = distribution(std::move(scored.tpot));
+  summary.e2el = distribution(std::move(scored.e2el));
   summary.itl = weighted_distribution(run.gaps);
-  if (!run.requests.empty()) {
-    summary.overload = judge(run, summary);
-  }
+  summary.overload = judge_overload(run);
   return summary;
+}
+
+std::optional<Overload> judge_overload(const RunRecord& run) {
+  const auto completed = std::count_if(run.requests.begin(), run.requests.end(),
+                                       [](const RequestRecord& r) { return !r.failed(); });
+  if (completed < kMinimumForVerdict) {
+    return std::nullopt;
+  }
+  const Time span = run.requests.back().arrival - run.requests.front().arrival;
+  if (span <= kTimeZero) {
+    return std::nullopt;
+  }
+  const bool growing = run.waiting_end >= run.waiting_half + run.waiting_half / 2;
+  const bool large = run.waiting_end * 20 > static_cast<std::int64_t>(run.requests.size());
+  if (!growing || !large) {
+    return std::nullopt;
+  }
+  const double seconds = to_seconds(span);
+  return Overload{static_cast<double>(run.requests.size() - 1) / seconds,
+                  static_cast<double>(run.finished_by_last_arrival) / seconds};
+}
+
+TargetLatencies target_latencies(const RunRecord& run, double warmup, double percent) {
+  Latencies scored = latencies(run, warmup);
+  const auto at = [&](std::vector<double>& values) {
+    std::sort(values.begin(), values.end());
+    return values.empty() ? 0 : percentile(values, percent);
+  };
+  return {at(scored.ttft), at(scored.tpot), at(scored.e2el), scored.refused};
 }
 
 Interval replication_interval(std::vector<double> values, double level) {

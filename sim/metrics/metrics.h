@@ -67,6 +67,7 @@ struct RunRecord {
   std::int64_t peak_running = 0;
   std::int64_t scheduled_tokens = 0;  // recomputation included
   std::int64_t decode_tokens = 0;
+  bool stopped_early = false;  // too many requests missed a target; what follows is not there
   bool extrapolated = false;  // some operator lay outside the calibrated range
   // For the overload verdict: requests that wait for admission, half-way through the arrivals and
   // at their end.
@@ -112,10 +113,26 @@ Distribution weighted_distribution(std::vector<std::pair<Time, std::int64_t>> va
 // Milliseconds of every request that counts for the percentiles.
 struct Latencies {
   std::vector<double> ttft, tpot, e2el;
+  std::int64_t refused = 0;
 };
 Latencies latencies(const RunRecord& run, double warmup);
 
 Summary summarise(const RunRecord& run, double warmup, const std::optional<SloSpec>& slo);
+
+// How many requests the warm-up share leaves out.
+std::int64_t warmup_requests(std::size_t requests, double warmup);
+
+// What targets are compared with: the percentile of each latency over the requests behind the
+// warm-up, in milliseconds; 0 where there is none. Refused requests are counted apart.
+struct TargetLatencies {
+  double ttft = 0, tpot = 0, e2e = 0;
+  std::int64_t refused = 0;
+};
+TargetLatencies target_latencies(const RunRecord& run, double warmup, double percent);
+
+// Set when the run was overloaded: the queue grew through the whole stretch of arrivals, and a good
+// part of what was offered was still waiting to be admitted at its end.
+std::optional<Overload> judge_overload(const RunRecord& run);
 
 struct Interval {
   double low = 0, high = 0;

@@ -18,7 +18,8 @@ Fleet::Fleet(const Config& config, const Workload& workload, const CostModel& co
       router_(config.router),
       max_model_len_(config.max_model_len),
       front_end_(draw.duration(cost.host_request())),
-      progress_(config.progress) {
+      progress_(config.progress),
+      stop_(config.stop) {
   for (const Request& request : workload.requests) {
     RequestRecord record;
     record.arrival = request.arrival;
@@ -50,11 +51,14 @@ RunRecord Fleet::run() {
   } else {
     schedule_next_arrival();
   }
-  events_.run();
+  while (!record_.stopped_early && events_.step()) {
+  }
   for (const auto& replica : replicas_) {
     record_.preemptions += replica->scheduler().preemptions();
   }
-  check_books();
+  if (!record_.stopped_early) {
+    check_books();
+  }
   return std::move(record_);
 }
 
@@ -125,10 +129,23 @@ std::int64_t Fleet::waiting() const {
   return sum;
 }
 
-void Fleet::finished(std::int32_t) {
+void Fleet::count_misses(const RequestRecord& record) {
+  const SloSpec& slo = stop_->targets;
+  const Time decode = record.finish - record.first_token;
+  const std::int64_t gaps = record.output_tokens - 1;
+  ttft_missed_ += slo.ttft && record.first_token - record.arrival > *slo.ttft ? 1 : 0;
+  tpot_missed_ += slo.tpot && gaps > 0 && decode / gaps > *slo.tpot ? 1 : 0;
+  e2e_missed_ += slo.e2e && record.finish - record.arrival > *slo.e2e ? 1 : 0;
+  record_.stopped_early = std::max({ttft_missed_, tpot_missed_, e2e_missed_}) > stop_->may_miss;
+}
+
+void Fleet::finished(std::int32_t request) {
   ++finished_;
   if (progress_ && finished_ % 16 == 0) {
     progress_(finished_, static_cast<std::int64_t>(record_.requests.size()));
+  }
+  if (stop_ && request >= stop_->first_scored) {
+    count_misses(record_.requests[static_cast<std::size_t>(request)]);
   }
   send_next_of_closed_loop();
 }

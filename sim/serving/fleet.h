@@ -15,6 +15,14 @@ namespace foretoken {
 
 enum class Router { least_loaded, round_robin };
 
+// Ends a run early: as soon as more than `may_miss` of the requests from `first_scored` on have
+// missed one and the same target, whatever the others do.
+struct StopRule {
+  SloSpec targets;
+  std::int64_t first_scored = 0;
+  std::int64_t may_miss = 0;
+};
+
 class Fleet final : public EventHandler, private CompletionListener {
  public:
   struct Config {
@@ -29,6 +37,7 @@ class Fleet final : public EventHandler, private CompletionListener {
     std::vector<double> shared_links = {};
     // Told how many requests are finished, now and then; may be empty.
     std::function<void(std::int64_t done, std::int64_t total)> progress = {};
+    std::optional<StopRule> stop = std::nullopt;
   };
 
   Fleet(const Config& config, const Workload& workload, const CostModel& cost,
@@ -41,6 +50,7 @@ class Fleet final : public EventHandler, private CompletionListener {
 
  private:
   void finished(std::int32_t request) override;
+  void count_misses(const RequestRecord& record);
   void arrive(std::int32_t request);
   void schedule_next_arrival();
   void send_next_of_closed_loop();
@@ -62,6 +72,8 @@ class Fleet final : public EventHandler, private CompletionListener {
   std::size_t turn_ = 0;
   std::int64_t finished_ = 0;
   std::function<void(std::int64_t, std::int64_t)> progress_;
+  std::optional<StopRule> stop_;
+  std::int64_t ttft_missed_ = 0, tpot_missed_ = 0, e2e_missed_ = 0;
 };
 
 }  // namespace foretoken

@@ -29,20 +29,6 @@ std::vector<Summary> run_replications(const Simulation& simulation, const RunOpt
   return summaries;
 }
 
-// What the engine's constants leave unexplained in a metric. Where arrivals set the rate, the
-// engine does not.
-double residual(const Simulation& simulation, const std::string& metric) {
-  const Profile& profile = simulation.cost().profile();
-  if (metric.ends_with("_ttft_ms")) {
-    return profile.value_or("host.residual_ttft", 0);
-  }
-  const ArrivalSpec::Kind arrivals = simulation.scenario().workload.arrivals.kind;
-  const bool by_engine =
-      arrivals == ArrivalSpec::Kind::closed_loop || arrivals == ArrivalSpec::Kind::all_at_once;
-  const bool time = metric.ends_with("_ms");
-  return time || by_engine ? profile.value_or("host.residual_time", 0) : 0;
-}
-
 std::map<std::string, Interval> make_intervals(const Simulation& simulation, const Summary& point,
                                                const std::vector<Summary>& runs, double level) {
   std::map<std::string, Interval> intervals;
@@ -52,6 +38,8 @@ std::map<std::string, Interval> make_intervals(const Simulation& simulation, con
     const auto metrics = run.metrics();
     values.emplace_back(metrics.begin(), metrics.end());
   }
+  const Profile& profile = simulation.profile();
+  const ArrivalSpec::Kind arrivals = simulation.scenario().workload.arrivals.kind;
   for (const auto& [name, value] : point.metrics()) {
     std::vector<double> sample;
     for (const auto& run : values) {
@@ -64,13 +52,25 @@ std::map<std::string, Interval> make_intervals(const Simulation& simulation, con
       // Where a metric bends (a queue that forms), the draws may all lie on one side of the point.
       interval.low = std::min(interval.low, value);
       interval.high = std::max(interval.high, value);
-      intervals.emplace(name, widened(interval, value, residual(simulation, name), level));
+      intervals.emplace(
+          name, widened(interval, value, unexplained_spread(profile, arrivals, name), level));
     }
   }
   return intervals;
 }
 
 }  // namespace
+
+double unexplained_spread(const Profile& profile, ArrivalSpec::Kind arrivals,
+                          const std::string& metric) {
+  if (metric.ends_with("_ttft_ms")) {
+    return profile.value_or("host.residual_ttft", 0);
+  }
+  const bool by_engine =
+      arrivals == ArrivalSpec::Kind::closed_loop || arrivals == ArrivalSpec::Kind::all_at_once;
+  const bool time = metric.ends_with("_ms");
+  return time || by_engine ? profile.value_or("host.residual_time", 0) : 0;
+}
 
 Profile with_host_times(Profile profile, const EngineSpec& engine) {
   const HostTimes& preset = engine.host_default;
@@ -106,12 +106,17 @@ Simulation::Simulation(const ScenarioSpec& scenario, Topology topology, Profile 
 
 Simulation::Simulation(ScenarioSpec scenario, Topology topology,
                        std::shared_ptr<const CostModel> cost, Workload workload)
+    : Simulation(std::move(scenario), std::make_shared<const Topology>(std::move(topology)),
+                 std::move(cost), std::move(workload)) {}
+
+Simulation::Simulation(ScenarioSpec scenario, std::shared_ptr<const Topology> topology,
+                       std::shared_ptr<const CostModel> cost, Workload workload)
     : scenario_(std::move(scenario)),
       topology_(std::move(topology)),
       cost_(std::move(cost)),
       builder_(scenario_.model, scenario_.precision, scenario_.parallel, scenario_.model_mark),
-      placements_(place(scenario_.parallel, scenario_.placement, topology_)),
-      shares_links_(foretoken::replicas_share_links(placements_, topology_)),
+      placements_(place(scenario_.parallel, scenario_.placement, *topology_)),
+      shares_links_(foretoken::replicas_share_links(placements_, *topology_)),
       memory_(plan_memory(builder_, cost_->profile(), scenario_)),
       workload_(std::move(workload)) {}
 
@@ -119,7 +124,7 @@ StepContext Simulation::step_context() const {
   StepContext context;
   context.builder = &builder_;
   context.cost = cost_.get();
-  context.topology = &topology_;
+  context.topology = topology_.get();
   context.collective = collective_costs(*cost_);
   context.overlap = scenario_.engine.overlap_collectives;
   read_engine_all_reduce(cost_->profile(), context);
@@ -148,9 +153,29 @@ SchedulerLimits Simulation::scheduler_limits() const {
   return limits;
 }
 
-RunRecord Simulation::run(const CostDraw& draw, bool exact, const Recording& recording,
-                          const Progress& progress) const {
+FleetTimers Simulation::timers(const CostDraw& draw, bool exact, bool own_timers) const {
   const StepContext context = step_context();
+  // Replicas whose links are alike share what their timers remember, unless links are common.
+  std::map<std::vector<double>, std::vector<std::shared_ptr<StepTimer>>> alike;
+  std::deque<std::vector<std::shared_ptr<StepTimer>>> apart;
+  FleetTimers timers;
+  for (const ReplicaPlacement& placement : placements_) {
+    auto& stages = own_timers || shares_links_ ? apart.emplace_back()
+                                               : alike[link_signature(placement, *topology_)];
+    if (stages.empty()) {
+      for (std::size_t i = 0; i < placement.stages.size(); ++i) {
+        stages.push_back(std::make_shared<StepTimer>(context, placement.stages[i],
+                                                     static_cast<int>(i), draw, exact));
+      }
+    }
+    timers.push_back(stages);
+  }
+  return timers;
+}
+
+RunRecord Simulation::run(const FleetTimers& timers, const CostDraw& draw, const Workload& workload,
+                          const std::optional<StopRule>& stop, const Recording& recording,
+                          const Progress& progress) const {
   Fleet::Config config;
   config.limits = scheduler_limits();
   config.router =
@@ -160,25 +185,19 @@ RunRecord Simulation::run(const CostDraw& draw, bool exact, const Recording& rec
   config.recording = recording;
   config.progress = progress;
   config.host_overlap = scenario_.engine.host_overlap;
-  // Replicas whose links are alike share what their timers remember, unless links are common, or
-  // named in a trace.
-  const bool own_timers = shares_links_ || recording.trace.has_value();
-  std::map<std::vector<double>, std::vector<std::shared_ptr<StepTimer>>> alike;
-  std::deque<std::vector<std::shared_ptr<StepTimer>>> apart;
-  for (const ReplicaPlacement& placement : placements_) {
-    auto& stages = own_timers ? apart.emplace_back() : alike[link_signature(placement, topology_)];
-    if (stages.empty()) {
-      for (std::size_t i = 0; i < placement.stages.size(); ++i) {
-        stages.push_back(std::make_shared<StepTimer>(context, placement.stages[i],
-                                                     static_cast<int>(i), draw, exact));
-      }
-    }
-    config.stages.push_back(stages);
-  }
+  config.stages = timers;
+  config.stop = stop;
   if (shares_links_) {
     config.shared_links = config.stages.front().front()->link_capacity();
   }
-  return Fleet(config, workload_, *cost_, draw).run();
+  return Fleet(config, workload, *cost_, draw).run();
+}
+
+RunRecord Simulation::run(const CostDraw& draw, bool exact, const Recording& recording,
+                          const Progress& progress) const {
+  // A trace names the GPUs of each replica.
+  return run(timers(draw, exact, recording.trace.has_value()), draw, workload_, std::nullopt,
+             recording, progress);
 }
 
 Result simulate(const Simulation& simulation, const RunOptions& options) {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "sim/metrics/metrics.h"
 #include "sim/model/graph_builder.h"
 #include "sim/scheduler/scheduler.h"
+#include "sim/serving/fleet.h"
 #include "sim/serving/memory.h"
 #include "sim/serving/placement.h"
 #include "sim/serving/workload.h"
@@ -21,6 +23,10 @@
 #include "sim/topology/topology.h"
 
 namespace foretoken {
+
+// The stages of every replica, with what they remember of step times. Not for several threads at
+// once; refers to the simulation that made it.
+using FleetTimers = std::vector<std::vector<std::shared_ptr<StepTimer>>>;
 
 class Simulation {
  public:
@@ -31,6 +37,9 @@ class Simulation {
   // With costs that several simulations share; host times are theirs (with_host_times).
   Simulation(ScenarioSpec scenario, Topology topology, std::shared_ptr<const CostModel> cost,
              Workload workload);
+  // With a cluster that they share too.
+  Simulation(ScenarioSpec scenario, std::shared_ptr<const Topology> topology,
+             std::shared_ptr<const CostModel> cost, Workload workload);
 
   // Recording changes no number. Replicas that share links run event by event, every collective as
   // flows beside the others' and nothing of it remembered; `exact` then changes nothing.
@@ -38,9 +47,17 @@ class Simulation {
   using Progress = std::function<void(std::int64_t done, std::int64_t total)>;
   RunRecord run(const CostDraw& draw, bool exact, const Recording& recording = {},
                 const Progress& progress = {}) const;
+  // The same in two parts, for several workloads on one deployment: a run finds in the timers what
+  // earlier ones have computed. `draw` is that of the timers. `apart`: replicas whose links are
+  // alike share no timers either.
+  FleetTimers timers(const CostDraw& draw, bool exact, bool apart = false) const;
+  // With `stop` the run may end early (RunRecord::stopped_early).
+  RunRecord run(const FleetTimers& timers, const CostDraw& draw, const Workload& workload,
+                const std::optional<StopRule>& stop = std::nullopt, const Recording& recording = {},
+                const Progress& progress = {}) const;
 
   const ScenarioSpec& scenario() const { return scenario_; }
-  const Topology& topology() const { return topology_; }
+  const Topology& topology() const { return *topology_; }
   const Profile& profile() const { return cost_->profile(); }
   const CostModel& cost() const { return *cost_; }
   std::shared_ptr<const CostModel> shared_cost() const { return cost_; }
@@ -59,7 +76,7 @@ class Simulation {
 
  private:
   ScenarioSpec scenario_;
-  Topology topology_;
+  std::shared_ptr<const Topology> topology_;
   std::shared_ptr<const CostModel> cost_;
   GraphBuilder builder_;
   std::vector<ReplicaPlacement> placements_;
@@ -72,6 +89,11 @@ class Simulation {
 // The engine's host times, where the profile has none of its own: the scenario's numbers override
 // the profile's, the preset's fill what both leave open.
 Profile with_host_times(Profile profile, const EngineSpec& engine);
+
+// Spread (log) of what the engine's constants leave unexplained in a metric, by its JSON name.
+// Where arrivals set the rate, the engine does not.
+double unexplained_spread(const Profile& profile, ArrivalSpec::Kind arrivals,
+                          const std::string& metric);
 
 struct Result {
   Summary point;                              // replication-free estimate

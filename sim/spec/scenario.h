@@ -14,6 +14,7 @@
 #include "sim/spec/engine.h"
 #include "sim/spec/format.h"
 #include "sim/spec/model.h"
+#include "sim/spec/plan.h"
 #include "sim/spec/provenance.h"
 
 namespace foretoken {
@@ -135,6 +136,7 @@ struct ScenarioSpec {
   EngineSpec engine;
   WorkloadSpec workload;
   std::optional<SloSpec> slo;
+  std::optional<PlanSpec> plan;
   double gpu_hour = 0;  // currency per GPU and hour; 0: unknown
   std::uint64_t seed = 1;
 };

@@ -45,18 +45,6 @@ OpFamily family_of(const CollectiveOp& op) {
 
 }  // namespace
 
-Time CollectiveMemory::get(const Key& key, const std::function<Time()>& simulate) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (const auto it = times_.find(key); it != times_.end()) {
-      return it->second;
-    }
-  }
-  const Time time = simulate();  // without the lock: two threads may both find the same
-  const std::lock_guard lock(mutex_);
-  return times_.emplace(key, time).first->second;
-}
-
 CollectiveCosts collective_costs(const CostModel& cost) {
   const CollectiveConstants constants = collective_constants(cost.profile());
   CollectiveCosts costs;
@@ -113,6 +101,10 @@ StepTimer::StepTimer(const StepContext& context, StagePlacement placement, int s
       stage_(stage),
       draw_(draw),
       exact_(exact) {
+  if (context_.memory) {
+    shared_collectives_ = context_.memory->group(placement_.gpus, placement_.next_gpus,
+                                                 context_.builder->parallel().sequence);
+  }
   for (const Segment& segment : context_.builder->build(probe(), stage_).segments) {
     for (const Operator& op : segment.operators) {
       if (const auto* attention = std::get_if<AttentionOp>(&op.what)) {
@@ -211,16 +203,6 @@ Time StepTimer::simulate_collective(const CollectiveOp& op) const {
   return fastest(request_of(op)).total;
 }
 
-Time StepTimer::recalled(const CollectiveOp& op) const {
-  if (context_.memory == nullptr) {
-    return simulate_collective(op);
-  }
-  return context_.memory->get(
-      {op.kind, op.values, to_string(op.wire), context_.builder->parallel().sequence,
-       placement_.gpus, placement_.next_gpus},
-      [&] { return simulate_collective(op); });
-}
-
 Provenance StepTimer::collective_provenance(const CollectiveOp& op) const {
   if (over_wire(op)) {
     return weakest(context_.wire->provenance,
@@ -242,7 +224,8 @@ StepTime StepTimer::collective_time(const CollectiveOp& op) {
   } else {
     const auto [it, fresh] = collectives_.try_emplace(key_of(op), kTimeZero);
     if (fresh) {
-      it->second = recalled(op);
+      const auto simulate = [&] { return simulate_collective(op); };
+      it->second = shared_collectives_ ? shared_collectives_->get(op, simulate) : simulate();
     }
     alone = it->second;
   }

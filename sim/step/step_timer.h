@@ -24,6 +24,7 @@
 #include "sim/metrics/metrics.h"
 #include "sim/model/graph_builder.h"
 #include "sim/network/collective.h"
+#include "sim/step/collective_memory.h"
 
 namespace foretoken {
 
@@ -69,21 +70,6 @@ struct PlannedCollective {
   Provenance provenance = Provenance::assumed;
 };
 
-// Durations of collectives alone on the network, before any draw: the same for all replications,
-// and for all simulations on one topology with one profile. Safe to share between threads; a
-// duration does not depend on who asked first.
-class CollectiveMemory {
- public:
-  // Kind, values, wire, sequence parallelism, the ranks and those of the next stage.
-  using Key = std::tuple<CollectiveKind, std::int64_t, std::string, bool, std::vector<int>,
-                         std::vector<int>>;
-  Time get(const Key& key, const std::function<Time()>& simulate);
-
- private:
-  std::mutex mutex_;
-  std::map<Key, Time> times_;
-};
-
 // What all stages and replications share; outlives the timers.
 struct StepContext {
   const GraphBuilder* builder = nullptr;
@@ -96,7 +82,8 @@ struct StepContext {
   // An engine's own all-reduce as measured, by ranks; empty: simulated.
   std::map<int, SampleGrid> engine_all_reduce;
   Provenance engine_all_reduce_provenance = Provenance::imported;
-  std::shared_ptr<CollectiveMemory> memory = nullptr;  // null: each timer has its own
+  // That timers of other layouts share; null: each timer simulates its own.
+  std::shared_ptr<CollectiveMemory> memory = nullptr;
   // What joins the ranks of a tensor group, measured; none: the topology's links, simulated.
   std::optional<Wire> wire;
 };
@@ -168,7 +155,6 @@ class StepTimer {
   CollectiveCosts drawn_costs() const;
   CollectiveTime fastest(CollectiveRequest request) const;
   Time simulate_collective(const CollectiveOp& op) const;
-  Time recalled(const CollectiveOp& op) const;
   bool over_wire(const CollectiveOp& op) const;
   Time wire_time(const CollectiveOp& op) const;
   StepTime with_skew(StepTime time) const;
@@ -192,6 +178,7 @@ class StepTimer {
     return {static_cast<int>(op.kind), op.values, op.wire == kBf16};
   }
   std::map<CollectiveKey, Time> collectives_;
+  std::shared_ptr<CollectiveMemory::Group> shared_collectives_;  // may be null
   std::map<CollectiveKey, PlannedCollective> planned_;
 };
 
