@@ -43,8 +43,8 @@ RunRecord replay(const Simulation& simulation, const CostDraw& draw) {
   const auto scheduler = make_scheduler(simulation.scheduler_limits());
   RunRecord record;
   for (const Request& request : simulation.workload().requests) {
-    record.requests.push_back(
-        {kTimeZero, kTimeNever, kTimeNever, request.input_tokens, request.output_tokens, 0});
+    record.requests.push_back({kTimeZero, kTimeZero, kTimeNever, kTimeNever, request.input_tokens,
+                               request.output_tokens, 0});
     scheduler->add(request.input_tokens, request.output_tokens);
   }
   StepPlan plan;

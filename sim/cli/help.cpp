@@ -119,6 +119,12 @@ constexpr Page kPages[] = {
      "stand "
      "as CSV beside it.",
      "foretoken import vidur mlp.csv attention.csv --out my-gpu.yaml"},
+    {"foretoken import llmservingsim",
+     "Reads a kernel profile of casys-kaist/LLMServingSim into a profile: the files that begin "
+     "with "
+     "the given path and end in dense.csv, per_sequence.csv and attention.csv. They were measured "
+     "with one model at one tensor degree, which must be stated.",
+     "foretoken import llmservingsim RTX4090_bf16_tp1_ --model llama-3.1-8b --out my-gpu.yaml"},
     {"foretoken import nccl-tests",
      "Reads what an nccl-tests program printed into a profile; times are those of its out-of-place "
      "column, sizes in bytes.",
@@ -130,7 +136,7 @@ constexpr Page kPages[] = {
      "foretoken plan scenarios/quickstart.yaml --jobs 2"},
     {"foretoken verify",
      "Runs the scenario's work for real on this machine and compares with the prediction.",
-     "foretoken verify scenarios/quickstart.yaml"},
+     "foretoken verify scenarios/verify.yaml"},
     {"foretoken completion",
      "Prints a script that completes commands, options and files in a shell. It is made from the "
      "same tables as this help.",

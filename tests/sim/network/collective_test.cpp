@@ -140,7 +140,7 @@ TEST(Collective, Codec_work_of_a_two_step_all_reduce_is_quantise_reduce_dequanti
 
 TEST(Collective, A_kernel_of_its_own_passes_over_what_a_raw_wire_brings) {
   CollectiveCosts costs;
-  costs.pass = [](std::int64_t values) { return Time(values); };
+  costs.pass = [](CodecPhase, std::int64_t values) { return Time(values); };
   CollectiveRequest raw = request(CollectiveKind::all_reduce, 4096, 4, Algorithm::two_step);
   raw.chunks = 1;
   EXPECT_EQ(simulate_alone(switched(4), costs, raw).codec, Time(4096 + 5120 + 4096));
