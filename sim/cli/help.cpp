@@ -132,8 +132,15 @@ constexpr Page kPages[] = {
     {"foretoken import nvidia-smi-topo", "Reads what `nvidia-smi topo -m` printed.",
      "foretoken import nvidia-smi-topo topo.txt --gpu l40s --out my-cluster.yaml"},
     {"foretoken plan",
-     "Searches layouts and precisions that meet the scenario's targets at the least cost.",
-     "foretoken plan scenarios/quickstart.yaml --jobs 2"},
+     "Searches clusters, layouts, precisions and batch limits (`plan:` in the scenario) for what "
+     "meets the targets of `slo:` at the scenario's rate: closed-form bounds leave out what "
+     "cannot, "
+     "the rest is simulated. Shows the front of cost, latency and throughput, the cheapest plan, "
+     "why "
+     "the others lost, and what is left when a GPU or a node fails. With --db every result is "
+     "kept; "
+     "--resume goes on after an interruption.",
+     "foretoken plan scenarios/plan-70b.yaml --jobs 2 --db plan.sqlite"},
     {"foretoken verify",
      "Runs the scenario's work for real on this machine and compares with the prediction.",
      "foretoken verify scenarios/verify.yaml"},

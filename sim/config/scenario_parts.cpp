@@ -25,15 +25,6 @@ std::string resolve(const Node& node, const std::string& path, const std::string
                                   name, near));
 }
 
-Format read_format(const Node& node, const std::string& path, FormatRole role) {
-  const std::string text = read_string(node, path);
-  try {
-    return parse_format(text, role);
-  } catch (const InputError& error) {
-    throw InputError(node.mark, path, error.what());
-  }
-}
-
 std::vector<std::string> resolve_all(const Node& node, const std::string& path,
                                      const std::string& file, const std::string& folder) {
   if (node.kind != Node::Kind::sequence) {

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "sim/config/document.h"
-#include "sim/spec/format.h"
 
 namespace foretoken::config {
 
@@ -16,8 +15,6 @@ std::string resolve(const Node& node, const std::string& path, const std::string
 // Of one name or a list of names.
 std::vector<std::string> resolve_all(const Node& node, const std::string& path,
                                      const std::string& file, const std::string& folder);
-
-Format read_format(const Node& node, const std::string& path, FormatRole role);
 
 // [tensor, expert, pipeline, data] in any order.
 std::vector<std::string> read_order(const Node& node, const std::string& path);

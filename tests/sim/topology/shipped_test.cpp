@@ -31,7 +31,7 @@ const std::vector<Expected>& expected() {
   using enum LinkClass;
   static const std::vector<Expected> rows{
       {"cpu-2core", "cpu-2core", 2, {{1, nvlink}}, 25.6},
-      {"cpu-2core-tcp", "cpu-2core", 2, {{1, network}}, 1},
+      {"cpu-2core-tcp", "cpu-2core", 2, {{1, network}}, 10},
       {"hgx-h100-8", "h100-sxm", 8, {{1, nvlink}, {7, nvlink}}, 450},
       {"hgx-h200-8", "h200-sxm", 8, {{1, nvlink}, {7, nvlink}}, 450},
       {"hgx-b200-8", "b200-sxm", 8, {{1, nvlink}, {7, nvlink}}, 900},
