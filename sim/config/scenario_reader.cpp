@@ -310,8 +310,8 @@ ScenarioSpec parse_scenario(const std::shared_ptr<const Node>& root, const std::
   spec.model = read_model(resolve(map.require("model"), "model", file, "scenarios/models"));
   spec.model_mark = map.require("model").mark;
   // The model cut to its first layers: what a small machine can run of a large one.
-  spec.model.layers = static_cast<int>(
-      map.integer("layers", spec.model.layers, IntRange{1, spec.model.layers}));
+  spec.model.layers =
+      static_cast<int>(map.integer("layers", spec.model.layers, IntRange{1, spec.model.layers}));
   spec.cluster = resolve(map.require("cluster"), "cluster", file, "topologies");
   spec.profiles = read_profiles(map.find("profile"), file);
   static const Node empty;
