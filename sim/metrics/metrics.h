@@ -68,7 +68,7 @@ struct RunRecord {
   std::int64_t scheduled_tokens = 0;  // recomputation included
   std::int64_t decode_tokens = 0;
   bool stopped_early = false;  // too many requests missed a target; what follows is not there
-  bool extrapolated = false;  // some operator lay outside the calibrated range
+  bool extrapolated = false;   // some operator lay outside the calibrated range
   // For the overload verdict: requests that wait for admission, half-way through the arrivals and
   // at their end.
   std::int64_t waiting_half = 0;
