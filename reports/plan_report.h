@@ -1,10 +1,11 @@
-// The answer of `foretoken plan` for people (text) and programs (JSON).
+// The answer of `foretoken plan` for people (text, a page) and programs (JSON).
 #pragma once
 
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "reports/page/page.h"
 #include "sim/plan/search.h"
 
 namespace foretoken::reports {
@@ -15,6 +16,10 @@ std::string text(const plan::Space& space, const plan::PlanResult& result,
 
 nlohmann::ordered_json json(const plan::Space& space, const plan::PlanResult& result,
                             const std::vector<std::string>& notes);
+
+// Fronts as charts, the plans shown, why others lost.
+page::Document page_of(const plan::Space& space, const plan::PlanResult& result,
+                       const std::vector<std::string>& notes);
 
 // "TTFT 500 ms, TPOT 50 ms at p99"
 std::string target_text(const SloSpec& slo);

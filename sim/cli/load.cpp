@@ -1,5 +1,9 @@
 #include "sim/cli/load.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <filesystem>
 
 #include "sim/config/cluster_reader.h"
@@ -127,18 +131,38 @@ std::vector<PlanCluster> clusters_to_choose(const ScenarioSpec& scenario) {
 
 }  // namespace
 
+namespace {
+
+bool rests_on_assumptions(const Profile& profile) {
+  return std::any_of(profile.parameters.begin(), profile.parameters.end(), [](const auto& entry) {
+    return entry.second.provenance == Provenance::assumed;
+  });
+}
+
+}  // namespace
+
 plan::Problem Loader::load_problem(const ScenarioSpec& scenario) {
   const std::lock_guard lock(mutex_);
   plan::Problem problem;
   problem.scenario = scenario;
   problem.workload = workload(scenario);
+  std::vector<std::string> assumed;
   for (const PlanCluster& choice : clusters_to_choose(scenario)) {
     ClusterSpec cluster = config::read_cluster(choice.cluster);
     const Paths paths = choice.profiles.empty() ? default_profile(cluster) : choice.profiles;
+    if (rests_on_assumptions(profile(paths))) {
+      assumed.push_back(cluster.name);
+    }
     problem.candidates.push_back(
         {std::make_shared<const Topology>(std::move(cluster)),
          std::make_shared<const CostModel>(with_host_times(profile(paths), scenario.engine)),
          choice.gpu_hour.value_or(scenario.gpu_hour)});
+  }
+  if (!assumed.empty()) {
+    notes_.push_back(fmt::format(
+        "step times on {} rest partly on assumed numbers, not on measurements; `foretoken "
+        "explain` of a plan shows which",
+        fmt::join(assumed, ", ")));
   }
   return problem;
 }

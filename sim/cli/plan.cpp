@@ -52,12 +52,15 @@ int run_plan(const PlanOptions& options, const plan::Space& space,
     };
     return plan::search(space, runner, store.get(), search);
   }();
-  if (options.json != "-") {
+  if (options.json != "-" && options.html != "-") {
     const std::string text = reports::text(space, result, notes);
     std::fwrite(text.data(), 1, text.size(), stdout);
   }
   if (!options.json.empty()) {
     config::write_output(options.json, reports::json(space, result, notes).dump(2) + "\n");
+  }
+  if (!options.html.empty()) {
+    write_page(options.html, reports::page_of(space, result, notes));
   }
   return result.front.empty() ? kInfeasible : 0;
 }
@@ -77,8 +80,8 @@ void add_plan_options(CLI::App& command, PlanOptions& options) {
       ->capture_default_str();
   command.add_flag("--exhaustive", options.search.exhaustive,
                    "Simulate every configuration that can be built: slow; checks the pruning");
-  command.add_option("--json", options.json, "Write the answer as JSON (- for standard output)")
-      ->type_name("FILE");
+  add_json_option(command, options.json);
+  add_html_option(command, options.html);
   command.add_option("--db", options.db, "Keep every result in this SQLite file as it comes")
       ->type_name("FILE");
   command.add_flag("--resume", options.resume, "Go on with the results that --db holds");

@@ -14,7 +14,7 @@ namespace foretoken::cli {
 struct PlanOptions {
   ScenarioOptions scenario;
   plan::SearchOptions search;
-  std::string json, db;
+  std::string json, html, db;
   bool resume = false;
 };
 
