@@ -24,7 +24,9 @@ double now_seconds() {
 std::vector<Bf16> rounded(const std::vector<float>& values) {
   std::vector<Bf16> out;
   out.reserve(values.size());
-  std::transform(values.begin(), values.end(), std::back_inserter(out), kernels::to_bf16);
+  // A lambda and not the function itself: to_bf16 must be inlined, so its address cannot be taken.
+  std::transform(values.begin(), values.end(), std::back_inserter(out),
+                 [](float value) { return kernels::to_bf16(value); });
   return out;
 }
 

@@ -9,6 +9,8 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <set>
 #include <sstream>
 
 #include "reports/page/page.h"
@@ -254,6 +256,56 @@ TEST_F(Browser, The_page_of_explain_is_sound) {
     expect_sound(visit, view);
     ASSERT_TRUE(visit.opened);
     EXPECT_EQ(visit.seen["figures"].size(), 2U);
+  }
+}
+
+TEST_F(Browser, The_page_of_a_plan_draws_its_front) {
+  run(
+      fmt::format("plan scenarios/plan-70b.yaml --replications 2 --set workload.requests=200 "
+                  "--set 'plan.tensor=[4,8]' --set 'plan.max_num_seqs=[128]' "
+                  "--set 'plan.kv_cache=[fp8]' --html {} --json {}",
+                  path("page.html"), path("plan.json")));
+  const Json front = json("plan.json")["front"];
+  ASSERT_FALSE(front.empty());
+  for (const View view : {View{1600, 1000, false}, View{400, 800, true}}) {
+    const Visit visit = open("page.html", view);
+    expect_sound(visit, view);
+    ASSERT_TRUE(visit.opened);
+    std::multiset<double> expected, seen;
+    for (const Json& row : front) {
+      expected.insert(row["max_rate"].get<double>());
+    }
+    const Json& rate = figure(visit.seen, "Rate against cost");
+    for (std::size_t series = 0; series < rate["drawn"].size(); ++series) {
+      for (std::size_t i = 0; i < rate["drawn"][series].size(); ++i) {
+        seen.insert(drawn(rate, series, i));
+      }
+    }
+    ASSERT_EQ(seen.size(), expected.size());
+    for (auto a = seen.begin(), b = expected.begin(); a != seen.end(); ++a, ++b) {
+      EXPECT_NEAR(*a, *b, 1e-5 * *b);
+    }
+  }
+}
+
+TEST_F(Browser, The_page_of_a_comparison_draws_speed_against_error) {
+  run(
+      fmt::format("compare scenarios/8xl40s-llama-70b.yaml --replications 2 "
+                  "--set workload.requests=40 --vary precision.all_reduce=int8,int4,int2/spike "
+                  "--html {} --json {}",
+                  path("page.html"), path("compare.json")));
+  const Json rows = json("compare.json")["rows"];
+  ASSERT_EQ(rows.size(), 3U);
+  for (const View view : {View{1600, 1000, true}, View{400, 800, false}}) {
+    const Visit visit = open("page.html", view);
+    expect_sound(visit, view);
+    ASSERT_TRUE(visit.opened);
+    const Json& f = visit.seen["figures"][0];
+    ASSERT_EQ(f["drawn"][0].size(), 3U);
+    for (std::size_t i = 0; i < 3; ++i) {
+      const double expected = rows[i]["measures"]["mean_ttft_ms"]["value"].get<double>();
+      EXPECT_NEAR(drawn(f, 0, i), expected, 1e-5 * expected);
+    }
   }
 }
 

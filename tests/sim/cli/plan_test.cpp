@@ -35,6 +35,19 @@ TEST_F(PlanCommand, Says_the_same_with_any_number_of_threads) {
   EXPECT_EQ(run(kSmall + "--jobs 1 --json -").out, run(kSmall + "--jobs 3 --json -").out);
 }
 
+#ifdef FORETOKEN_MPI_PROGRAM
+TEST_F(PlanCommand, Says_the_same_on_four_ranks_of_mpi) {
+  if (std::system("command -v mpirun >/dev/null") != 0) {
+    GTEST_SKIP() << "no mpirun on PATH";
+  }
+  const Outcome ranks =
+      run_shell(std::string("mpirun --allow-run-as-root --oversubscribe -n 4 ") +
+                FORETOKEN_MPI_PROGRAM + " " + kSmall + "--json " + path("ranks.json") + " 2>&1");
+  ASSERT_EQ(ranks.status, 0) << ranks.out;
+  EXPECT_EQ(read(path("ranks.json")), run(kSmall + "--jobs 1 --json -").out);
+}
+#endif
+
 TEST_F(PlanCommand, Without_a_feasible_plan_it_names_the_limit_and_exits_3) {
   const Outcome outcome = run(kSmall + "--set plan.gpus=1 --html " + path("none.html"));
   EXPECT_EQ(outcome.status, 3);
