@@ -485,6 +485,115 @@ FT_INLINE void reduce_lanes(BatchExtremes& e) {
   reduce_level<3, Spike>(e);
 }
 
+// bf16 patterns need no conversion where a group has values of both signs: as unsigned numbers its
+// minimum, as signed ones its maximum is the greatest, because patterns of one sign order like
+// their magnitudes. Registers 0 to 7 hold the minima of 32 lanes, 8 to 15 the maxima.
+template <bool Spike>
+struct alignas(64) PatternExtremes {
+  __m512i first[2 * kBatch];
+  __m512i second[Spike ? 2 * kBatch : 1];
+};
+
+struct UnsignedOrder {
+  FT_INLINE __m512i best(__m512i a, __m512i b) { return _mm512_max_epu16(a, b); }
+  FT_INLINE __m512i worse(__m512i a, __m512i b) { return _mm512_min_epu16(a, b); }
+};
+
+struct SignedOrder {
+  FT_INLINE __m512i best(__m512i a, __m512i b) { return _mm512_max_epi16(a, b); }
+  FT_INLINE __m512i worse(__m512i a, __m512i b) { return _mm512_min_epi16(a, b); }
+};
+
+template <typename Order>
+FT_INLINE __m512i second_of(__m512i a, __m512i b, __m512i a2, __m512i b2) {
+  return Order::best(Order::worse(a, b), Order::best(a2, b2));
+}
+
+template <int Level>
+FT_INLINE __m512i left(__m512i a, __m512i b) {
+  return _mm512_castps_si512(left<Level>(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b)));
+}
+
+template <int Level>
+FT_INLINE __m512i right(__m512i a, __m512i b) {
+  return _mm512_castps_si512(right<Level>(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b)));
+}
+
+// Registers 2 `to` and 2 `to` + 1 to register `to`.
+template <int Level, bool Spike, typename Order>
+FT_INLINE void reduce_pair(PatternExtremes<Spike>& e, int to) {
+  const __m512i a = left<Level>(e.first[2 * to], e.first[2 * to + 1]);
+  const __m512i b = right<Level>(e.first[2 * to], e.first[2 * to + 1]);
+  if constexpr (Spike) {
+    e.second[to] = second_of<Order>(a, b, left<Level>(e.second[2 * to], e.second[2 * to + 1]),
+                                    right<Level>(e.second[2 * to], e.second[2 * to + 1]));
+  }
+  e.first[to] = Order::best(a, b);
+}
+
+template <int Level, bool Spike>
+FT_INLINE void reduce_level(PatternExtremes<Spike>& e) {
+  for (int i = 0; i < (kBatch >> Level) / 2; ++i) {
+    reduce_pair<Level, Spike, UnsignedOrder>(e, i);
+  }
+  for (int i = (kBatch >> Level) / 2; i < (kBatch >> Level); ++i) {
+    reduce_pair<Level, Spike, SignedOrder>(e, i);
+  }
+}
+
+// Eight minima and eight negated maxima as fp32, as reduce_lanes leaves them, in e.first[0] and
+// e.second[0]; not finite where a group is not. False where one of them has the other sign: then
+// they mean nothing.
+template <int V, bool Spike>
+FT_INLINE bool pattern_extremes(const std::uint8_t* bf16, BatchExtremes& e) {
+  constexpr int kHalf = V / 2;  // registers of 32
+  PatternExtremes<Spike> p;
+  for (int g = 0; g < kBatch; ++g) {
+    const std::uint8_t* from = bf16 + 64 * g * kHalf;
+    __m512i low = _mm512_loadu_si512(from);
+    __m512i high = low;
+    __m512i low2 = _mm512_setzero_si512();
+    __m512i high2 = _mm512_set1_epi16(-0x8000);
+    for (int v = 1; v < kHalf; ++v) {
+      const __m512i x = _mm512_loadu_si512(from + 64 * v);
+      if constexpr (Spike) {
+        low2 = _mm512_max_epu16(low2, _mm512_min_epu16(low, x));
+        high2 = _mm512_max_epi16(high2, _mm512_min_epi16(high, x));
+      }
+      low = _mm512_max_epu16(low, x);
+      high = _mm512_max_epi16(high, x);
+    }
+    p.first[g] = low;
+    p.first[kBatch + g] = high;
+    if constexpr (Spike) {
+      p.second[g] = low2;
+      p.second[kBatch + g] = high2;
+    }
+  }
+  reduce_level<0>(p);
+  reduce_level<1>(p);
+  reduce_level<2>(p);
+  const __m512i sign = _mm512_set1_epi16(-0x8000);
+  const __m512i top = _mm512_set1_epi32(static_cast<int>(0xffff0000U));
+  p.first[1] = _mm512_xor_si512(p.first[1], sign);  // now the maxima too order as unsigned numbers
+  if constexpr (Spike) {
+    p.second[1] = _mm512_xor_si512(p.second[1], sign);
+  }
+  reduce_pair<3, Spike, UnsignedOrder>(p, 0);
+  // Both halves of every 32 bits belong to one group.
+  const __m512i other = _mm512_rol_epi32(p.first[0], 16);
+  __m512i signs = UnsignedOrder::best(p.first[0], other);
+  e.first[0] = _mm512_castsi512_ps(_mm512_and_si512(signs, top));
+  if constexpr (Spike) {
+    const __m512i second =
+        second_of<UnsignedOrder>(p.first[0], other, p.second[0], _mm512_rol_epi32(p.second[0], 16));
+    e.second[0] = _mm512_castsi512_ps(_mm512_and_si512(second, top));
+    signs = second;  // the lesser of the two: has no sign bit where the other has none
+  }
+  e.nan = false;
+  return _mm512_movepi32_mask(signs) == 0xffffU;
+}
+
 // The rules of eight groups.
 struct alignas(64) BatchRule {
   float subtract[kBatch];
@@ -622,22 +731,28 @@ FT_INLINE bool rule_batch(const WireFormat& format, __m512 extremes, BatchRule& 
   return false;
 }
 
-// e4m3 codes of values that lie within +-448 (a rounding above): adding 2^20 times the value's own
-// power of two leaves a sum whose last bit is the third of the mantissa, so that the addition
-// itself rounds to nearest even; below 2^-6 all share one power of two, which gives the denormals.
-FT_INLINE __m512i fp8_in_range(__m512 x) {
-  const __m512i u = _mm512_castps_si512(x);
-  const __m512i magnitude = _mm512_and_si512(u, _mm512_set1_epi32(0x7fffffff));
-  const __m512i floor = _mm512_max_epi32(magnitude, _mm512_set1_epi32(0x3c800000));
-  const __m512i power = _mm512_and_si512(floor, _mm512_set1_epi32(0x7f800000));
-  const __m512i large = _mm512_add_epi32(power, _mm512_set1_epi32(20 << 23));
-  const __m512 sum = _mm512_add_ps(_mm512_castsi512_ps(magnitude), _mm512_castsi512_ps(large));
-  const __m512i mantissa = _mm512_sub_epi32(_mm512_castps_si512(sum), large);
-  const __m512i exponent =
-      _mm512_sub_epi32(_mm512_srli_epi32(power, 20), _mm512_set1_epi32((120 << 3) + 8));
-  const __m512i code = _mm512_add_epi32(mantissa, exponent);
-  // code | (u >> 24 & 0x80)
-  return _mm512_ternarylogic_epi32(_mm512_srli_epi32(u, 24), _mm512_set1_epi32(0x80), code, 0xea);
+// e4m3 codes, as words, of two times 16 values that lie within +-448 (a rounding above): those of
+// `a` in the even words, of `b` in the odd ones. Adding 1.5 * 2^20 times the value's own power of
+// two leaves a sum whose last bit is the third of the mantissa, so that the addition itself rounds
+// to nearest even; below 2^-6 all share one power of two, which gives the denormals. The low 16
+// bits of the sum are then the rounded mantissa, 8 to 16 (0 to 16 for denormals), and the power
+// holds sign and exponent; taking 121 from the factor takes what the two biases differ by, 8 * 121,
+// from the mantissa.
+FT_INLINE __m512i fp8_in_range(__m512 a, __m512 b) {
+  const __m512 least = _mm512_set1_ps(0x1p-6F);
+  const __m512 factor = _mm512_set1_ps(0x1.8p20F - 121.0F);
+  const __m512 power_of = _mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int>(0xff800000U)));
+  constexpr int kGreaterMagnitude = 3;  // with the sign of the first
+  const __m512 power_a = _mm512_and_ps(_mm512_range_ps(a, least, kGreaterMagnitude), power_of);
+  const __m512 power_b = _mm512_and_ps(_mm512_range_ps(b, least, kGreaterMagnitude), power_of);
+  const __m512i sum_a = _mm512_castps_si512(_mm512_fmadd_ps(power_a, factor, a));
+  const __m512i sum_b = _mm512_castps_si512(_mm512_fmadd_ps(power_b, factor, b));
+  const __m512i powers = _mm512_or_si512(_mm512_srli_epi32(_mm512_castps_si512(power_a), 20),
+                                         _mm512_srli_epi32(_mm512_castps_si512(power_b), 4));
+  const __m512i sums = _mm512_mask_blend_epi16(0xaaaaaaaaU, sum_a, _mm512_slli_epi32(sum_b, 16));
+  const __m512i code = _mm512_add_epi16(sums, powers);  // the sign in bit 11
+  // (code & 0x7f) | (code >> 4 & ~0x7f)
+  return _mm512_ternarylogic_epi32(_mm512_set1_epi16(0x7f), code, _mm512_srli_epi16(code, 4), 0xca);
 }
 
 enum class Coding { affine, biased, fp8 };
@@ -646,13 +761,35 @@ template <Coding C>
 FT_INLINE __m512i free_code(__m512 x, __m512 subtract, __m512 inverse) {
   if constexpr (C == Coding::affine) {
     x = _mm512_sub_ps(x, subtract);
-  } else if constexpr (C == Coding::fp8) {
-    return fp8_in_range(_mm512_mul_ps(x, inverse));
   }
   return _mm512_cvtps_epi32(_mm512_mul_ps(x, inverse));
 }
 
-// 64 bytes of codes from two registers of 32 words each, given in the order that packus leaves.
+// The codes of two times 16 values as words.
+template <Coding C>
+FT_INLINE __m512i words_of(__m512 a, __m512 b, __m512 subtract, __m512 inverse) {
+  if constexpr (C == Coding::fp8) {
+    return fp8_in_range(_mm512_mul_ps(a, inverse), _mm512_mul_ps(b, inverse));
+  } else {
+    return _mm512_packs_epi32(free_code<C>(a, subtract, inverse),
+                              free_code<C>(b, subtract, inverse));
+  }
+}
+
+// Values i to i + 31 of a group.
+template <Coding C>
+FT_INLINE __m512i words_at(const float* values, int i, __m512 subtract, __m512 inverse) {
+  return words_of<C>(_mm512_loadu_ps(values + i), _mm512_loadu_ps(values + i + 16), subtract,
+                     inverse);
+}
+
+template <Coding C>
+FT_INLINE __m512i words_at(const std::uint8_t* bf16, int i, __m512 subtract, __m512 inverse) {
+  const __m512i x = _mm512_loadu_si512(bf16 + 2 * i);
+  return words_of<C>(even_values(x), odd_values(x), subtract, inverse);
+}
+
+// 64 bytes of codes from two registers of 32 words each, in the order that packus leaves.
 template <Coding C>
 FT_INLINE __m512i finish_codes(__m512i a, __m512i b, __m512i bias, __m512i top) {
   if constexpr (C != Coding::biased) {
@@ -663,71 +800,48 @@ FT_INLINE __m512i finish_codes(__m512i a, __m512i b, __m512i bias, __m512i top) 
   }
 }
 
-template <int V, Coding C>
-FT_INLINE void quantise_batch(const float* values, const BatchRule& rule, __m512i top,
-                              std::uint8_t* codes) {
-  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  constexpr int kSteps = V == 2 ? 2 : 4;
-  for (int g = 0; g < kBatch; ++g) {
-    const __m512 subtract = _mm512_set1_ps(rule.subtract[g]);
-    const __m512 inverse = _mm512_set1_ps(rule.inverse[g]);
-    const __m512i bias = _mm512_set1_epi16(static_cast<short>(rule.bias[g]));
-    for (int v = 0; v < V; v += kSteps) {
-      const float* from = values + 16 * (g * V + v);
-      std::uint8_t* to = codes + 16 * (g * V + v);
-      __m512i c[4];
-      for (int i = 0; i < kSteps; ++i) {
-        c[i] = free_code<C>(_mm512_loadu_ps(from + 16 * i), subtract, inverse);
-      }
-      const __m512i ab = _mm512_packs_epi32(c[0], c[1]);
-      const __m512i cd = V == 2 ? ab : _mm512_packs_epi32(c[2], c[3]);
-      const __m512i bytes = _mm512_permutexvar_epi32(order, finish_codes<C>(ab, cd, bias, top));
-      if constexpr (V == 2) {
-        // Of each 16 bytes the first half is wanted: dwords 0, 4, 8, 12 and 1, 5, 9, 13.
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_castsi512_si256(bytes));
-      } else {
-        _mm512_storeu_si512(to, bytes);
-      }
-    }
-  }
-}
-
-// Even and odd values of 32 bf16, quantised apart; of each 128-bit lane the words of its four even
-// values, then those of its four odd ones.
-template <Coding C>
-FT_INLINE __m512i words_of(const std::uint8_t* bf16, __m512 subtract, __m512 inverse) {
-  const __m512i x = _mm512_loadu_si512(bf16);
-  return _mm512_packs_epi32(free_code<C>(even_values(x), subtract, inverse),
-                            free_code<C>(odd_values(x), subtract, inverse));
-}
-
-// Where the code of each of 64 values stands after words_of and a pack to bytes: in the 16 bytes of
-// its lane first the values of the first 32, then those of the others.
+// Where finish_codes leaves the code of each of 64 values. A value comes from 32-bit lane `lane` of
+// one of four registers: 16 fp32 values, or the even or the odd ones of 32 bf16.
+template <typename Source, Coding C>
 struct alignas(64) ByteOrder {
   std::uint8_t at[64];
   constexpr ByteOrder() : at{} {
     for (unsigned j = 0; j < 64; ++j) {
-      const unsigned pair = j % 32 / 2;
-      at[j] = static_cast<std::uint8_t>(16 * (pair / 4) + 4 * (j % 2) + pair % 4 + 8 * (j / 32));
+      const bool wide = sizeof(Source) == sizeof(float);
+      const unsigned lane = wide ? j % 16 : j % 32 / 2;
+      const unsigned from = wide ? j / 16 : 2 * (j / 32) + j % 2;
+      const unsigned within =
+          C == Coding::fp8 ? 8 * (from / 2) + 2 * (lane % 4) + from % 2 : 4 * from + lane % 4;
+      at[j] = static_cast<std::uint8_t>(16 * (lane / 4) + within);
     }
   }
 };
 
-template <int V, Coding C>
-FT_INLINE void quantise_batch(const std::uint8_t* bf16, const BatchRule& rule, __m512i top,
+template <int V>
+FT_INLINE const float* group_at(const float* values, int g) {
+  return values + 16 * V * g;
+}
+
+template <int V>
+FT_INLINE const std::uint8_t* group_at(const std::uint8_t* bf16, int g) {
+  return bf16 + 32 * V * g;
+}
+
+template <int V, Coding C, typename Source>
+FT_INLINE void quantise_batch(const Source* values, const BatchRule& rule, __m512i top,
                               std::uint8_t* codes) {
-  static constexpr ByteOrder kOrder;
+  static constexpr ByteOrder<Source, C> kOrder;
   const __m512i order = _mm512_load_si512(kOrder.at);
   for (int g = 0; g < kBatch; ++g) {
     const __m512 subtract = _mm512_set1_ps(rule.subtract[g]);
     const __m512 inverse = _mm512_set1_ps(rule.inverse[g]);
     const __m512i bias = _mm512_set1_epi16(static_cast<short>(rule.bias[g]));
-    for (int v = 0; v < V; v += 4) {
-      const std::uint8_t* from = bf16 + 32 * (g * V + v);
-      std::uint8_t* to = codes + 16 * (g * V + v);
-      const __m512i a = words_of<C>(from, subtract, inverse);
-      const __m512i b = V == 2 ? a : words_of<C>(from + 64, subtract, inverse);
+    const Source* from = group_at<V>(values, g);
+    for (int i = 0; i < 16 * V; i += 64) {
+      const __m512i a = words_at<C>(from, i, subtract, inverse);
+      const __m512i b = V == 2 ? a : words_at<C>(from, i + 32, subtract, inverse);
       const __m512i bytes = _mm512_permutexvar_epi8(order, finish_codes<C>(a, b, bias, top));
+      std::uint8_t* to = codes + 16 * V * g + i;
       if constexpr (V == 2) {
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_castsi512_si256(bytes));
       } else {
@@ -781,16 +895,6 @@ FT_INLINE std::uint16_t sent_spike(const std::uint8_t* bf16, int at) {
   return bits;
 }
 
-template <int V>
-FT_INLINE const float* group_at(const float* values, int g) {
-  return values + 16 * V * g;
-}
-
-template <int V>
-FT_INLINE const std::uint8_t* group_at(const std::uint8_t* bf16, int g) {
-  return bf16 + 32 * V * g;
-}
-
 template <int V, typename Source>
 FT_INLINE void send_spikes(const Source* values, __m512 extremes, std::uint8_t* spikes,
                            std::uint8_t* positions, std::uint8_t* codes) {
@@ -809,7 +913,6 @@ FT_INLINE void send_spikes(const Source* values, __m512 extremes, std::uint8_t* 
   }
 }
 
-// Eight groups from `first`; false (and nothing promised about the output) where one is special.
 // Between the two halves of the work on eight groups: steps 1 to 3, and step 4.
 struct alignas(64) PreparedBatch {
   BatchRule rule;
@@ -817,12 +920,27 @@ struct alignas(64) PreparedBatch {
   bool done = false;  // false: the groups must be done one by one
 };
 
+// The extremes of eight groups: e.first[0] and, with spikes, e.second[0] as reduce_lanes leaves
+// them.
+template <int V, bool Spike>
+FT_INLINE void extremes_of(const float* values, BatchExtremes& e) {
+  find_extremes<V, Spike>(values, e);
+  reduce_lanes<Spike>(e);
+}
+
+template <int V, bool Spike>
+FT_INLINE void extremes_of(const std::uint8_t* bf16, BatchExtremes& e) {
+  if (!pattern_extremes<V, Spike>(bf16, e)) [[unlikely]] {
+    find_extremes<V, Spike>(bf16, e);
+    reduce_lanes<Spike>(e);
+  }
+}
+
 template <int V, bool Spike, typename Source>
 FT_INLINE void prepare_eight(const WireFormat& format, const Source* values, std::uint8_t* scales,
                              PreparedBatch& batch) {
   BatchExtremes e;
-  find_extremes<V, Spike>(values, e);
-  reduce_lanes<Spike>(e);
+  extremes_of<V, Spike>(values, e);
   const __m512 outer = e.first[0];
   const __m512 span = _mm512_and_ps(outer, _mm512_castsi512_ps(_mm512_set1_epi32(0x7fffffff)));
   const __m512 infinity = _mm512_castsi512_ps(_mm512_set1_epi32(0x7f800000));
