@@ -168,6 +168,10 @@ void unpack_tile(const TileKernels& k, const WireFormat& format, const Tile& til
     unpack_ungrouped(k, format.kind, in + tile.offset, tile.count, out);
     return;
   }
+  if (format.kind == Kind::fp32 && element_aligned(in, ValueType::fp32)) {
+    k.add(reinterpret_cast<const float*>(in + tile.offset), tile.count, out);
+    return;
+  }
   TileValues room;
   unpack_ungrouped(k, format.kind, in + tile.offset, tile.count, room.data);
   k.add(room.data, tile.count, out);

@@ -134,8 +134,8 @@ Collective::Collective(Transport& transport, const CollectiveDesc& desc, const C
   if (desc_.values == 0 || desc_.chunks == 0) {
     throw KernelError("a collective needs at least one value and one chunk");
   }
-  data_ = std::make_unique<Data>(
-      Data{{desc_, codec, transport.rank(), transport.ranks(), nullptr, nullptr}});
+  data_ =
+      std::make_unique<Data>(Data{{desc_, codec, transport, transport.rank(), transport.ranks()}});
   if (transport.ranks() > 1) {
     schedule_ = make_schedule(data_->context);
   }
@@ -170,9 +170,10 @@ void Collective::run(const void* in, void* out) {
   }
   data_->context.in = in;
   data_->context.out = out;
-  wire_bytes_ =
+  const std::uint64_t sent =
       Pipeline(transport_, *schedule_, desc_.chunks, desc_.phases.wire, data_->current, data_->next)
           .run();
+  wire_bytes_ = schedule_->wire_bytes().value_or(sent);
 }
 
 }  // namespace foretoken::kernels

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -63,6 +64,8 @@ class Schedule {
   virtual void produce(int stage, std::size_t chunk, Exchange& exchange) = 0;
   // All stages of `chunk` have arrived: writes the result.
   virtual void complete(std::size_t chunk) = 0;
+  // Bytes that this rank gives to others in one run, where they are not those of its messages.
+  virtual std::optional<std::uint64_t> wire_bytes() const { return std::nullopt; }
 };
 
 // A collective with its buffers, prepared once and run often. All ranks give the same description.
@@ -83,7 +86,8 @@ class Collective {
   // `in` and `out` may be the same for all-reduce; else they must not overlap.
   void run(const void* in, void* out);
 
-  // Bytes that this rank sends in one run.
+  // Bytes that this rank sends in one run; in shared memory also what others fetch from it or it
+  // leaves with them.
   std::uint64_t wire_bytes() const { return wire_bytes_; }
 
  private:

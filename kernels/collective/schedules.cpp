@@ -224,6 +224,100 @@ class TwoStepAllReduce : public BufferedSchedule {
   std::vector<std::vector<const std::uint8_t*>> inputs_;
 };
 
+// ---- two-step in shared memory, nothing packed --------------------------------------------------
+//
+// Every rank sums its slice straight from all inputs, in rank order, into all outputs. Between the
+// ranks travel only the places of their buffers and the word that they are no longer needed.
+
+class SharedTwoStepAllReduce : public BufferedSchedule {
+ public:
+  explicit SharedTwoStepAllReduce(ScheduleContext& context)
+      : BufferedSchedule(context),
+        buffers_(depth(), std::vector<Buffers>(index_of(c_.ranks))),
+        done_(index_of(c_.ranks)) {}
+
+  int stages() const override { return 2; }
+
+  void produce(int stage, std::size_t chunk, Exchange& exchange) override {
+    stage == 0 ? send_places(chunk, exchange) : send_done(chunk, exchange);
+  }
+
+  void complete(std::size_t) override {}
+
+  std::optional<std::uint64_t> wire_bytes() const override {
+    std::uint64_t bytes = 0;
+    for (std::size_t chunk = 0; chunk < c_.desc.chunks; ++chunk) {
+      for (int rank = 0; rank < c_.ranks; ++rank) {
+        const auto ways = rank == c_.rank ? static_cast<std::uint64_t>(c_.ranks - 1) : 1U;
+        bytes += ways * packed_bytes(c_.desc.first, slice_of(chunk, rank).size());
+      }
+    }
+    return bytes;
+  }
+
+ private:
+  struct Buffers {
+    const std::uint8_t* in;
+    std::uint8_t* out;
+  };
+
+  Range slice_of(std::size_t chunk, int rank) const {
+    return part_of(c_.chunk(chunk), index_of(c_.ranks), index_of(rank), c_.unit());
+  }
+
+  template <typename T>
+  static std::span<std::uint8_t> bytes_of(T& object) {
+    return {reinterpret_cast<std::uint8_t*>(&object), sizeof(T)};
+  }
+
+  void send_places(std::size_t chunk, Exchange& exchange) {
+    auto& buffers = buffers_[slot(chunk)];
+    // Where no wire brings the others' places, their slices count as this rank's own.
+    std::fill(buffers.begin(), buffers.end(), Buffers{work_.in_at(0), work_.out_at(0)});
+    for (int peer = 0; peer < c_.ranks; ++peer) {
+      if (peer != c_.rank) {
+        exchange.send(peer, bytes_of(buffers[index_of(c_.rank)]));
+        exchange.receive(peer, bytes_of(buffers[index_of(peer)]));
+      }
+    }
+  }
+
+  void send_done(std::size_t chunk, Exchange& exchange) {
+    c_.transport.hold();
+    sum(slice_of(chunk, c_.rank), buffers_[slot(chunk)]);
+    c_.transport.release();
+    for (int peer = 0; peer < c_.ranks; ++peer) {
+      if (peer != c_.rank) {
+        exchange.send(peer, bytes_of(done_[index_of(c_.rank)]));
+        exchange.receive(peer, bytes_of(done_[index_of(peer)]));
+      }
+    }
+  }
+
+  // In pieces that stay in the first-level cache until they lie in every output.
+  void sum(Range slice, const std::vector<Buffers>& buffers) {
+    const std::size_t size = value_bytes(c_.desc.type);
+    inputs_.resize(buffers.size());
+    for (std::size_t begin = slice.begin; begin < slice.end; begin += kBlockValues) {
+      const std::size_t n = std::min(kBlockValues, slice.end - begin);
+      for (std::size_t i = 0; i < buffers.size(); ++i) {
+        inputs_[i] = buffers[i].in + begin * size;
+      }
+      std::uint8_t* own = work_.out_at(begin);
+      work_.reduce(c_.desc.first, inputs_, n, c_.desc.second, own);
+      for (const Buffers& b : buffers) {
+        if (b.out + begin * size != own) {
+          std::memcpy(b.out + begin * size, own, n * size);
+        }
+      }
+    }
+  }
+
+  std::vector<std::vector<Buffers>> buffers_;  // of every rank, for the chunks in flight
+  std::vector<const std::uint8_t*> inputs_;
+  std::vector<std::uint8_t> done_;
+};
+
 // ---- hierarchical two-step: V2, two groups
 // --------------------------------------------------------
 //
@@ -568,6 +662,10 @@ std::unique_ptr<Schedule> make_all_reduce(ScheduleContext& context) {
     case Algorithm::one_shot:
       return std::make_unique<OneShotAllReduce>(context);
     case Algorithm::two_step:
+      if (context.transport.shares_memory() && Work(context).in_place(context.desc.first) &&
+          Work(context).in_place(context.desc.second)) {
+        return std::make_unique<SharedTwoStepAllReduce>(context);
+      }
       return std::make_unique<TwoStepAllReduce>(context);
     case Algorithm::hierarchical:
       return std::make_unique<HierarchicalAllReduce>(context);

@@ -13,6 +13,7 @@ namespace foretoken::kernels {
 struct ScheduleContext {
   const CollectiveDesc& desc;
   const Codec& codec;
+  Transport& transport;
   int rank;
   int ranks;
   const void* in = nullptr;  // set for every run

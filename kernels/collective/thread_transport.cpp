@@ -17,8 +17,8 @@ void relax() {
 #endif
 }
 
-// Messages from one rank to another, oldest first. The sender writes `posted`, the receiver
-// `taken`, each on its own cache line. Short messages lie in the box itself, so that the sender
+// Messages from one rank to another, oldest first. What the sender and what the receiver writes lie
+// on cache lines of their own. Short messages lie in the box itself, so that the sender
 // need not wait for them to be read.
 struct Mailbox {
   static constexpr std::size_t kSlots = 32;
@@ -28,13 +28,15 @@ struct Mailbox {
     std::span<const std::uint8_t> bytes;
     std::uint8_t room[kShort];
   };
-  alignas(64) std::uint64_t posted = 0;  // the sender's count
+  // The sender's own.
+  alignas(64) std::uint64_t posted = 0;
+  std::uint64_t must_be_taken = 0;  // messages up to here lie in its buffers
+  std::uint64_t taken_seen = 0;     // its last look at `taken`
+  // The receiver's.
   alignas(64) std::atomic<std::uint64_t> taken{0};
-  alignas(64) std::uint64_t must_be_taken =
-      0;                               // the sender's: messages up to here lie in its buffers
-  std::uint64_t taken_seen = 0;        // the sender's last look at `taken`
-  std::atomic<bool> copying{false};    // the receiver reads a sender's buffer
-  std::atomic<bool> retracted{false};  // the sender has failed: its buffers are gone
+  std::atomic<bool> copying{false};  // it works in the sender's buffers
+  // Written once, if ever.
+  alignas(64) std::atomic<bool> retracted{false};  // the sender has failed: its buffers are gone
   Slot slots[kSlots];
 };
 
@@ -85,7 +87,31 @@ class ThreadTransport : public Transport {
     }
   }
 
+  bool shares_memory() const override { return true; }
+
+  void hold() override {
+    for (int peer = 0; peer < group_->ranks; ++peer) {
+      if (!begin_copying(peer)) {
+        release();
+        fail(fmt::format("rank {}: rank {} has failed", rank_, peer));
+      }
+    }
+  }
+
+  void release() override {
+    for (int peer = 0; peer < group_->ranks; ++peer) {
+      group_->box(peer, rank_).copying = false;
+    }
+  }
+
  private:
+  // From here on `peer` does not give up its buffers; false where it has.
+  bool begin_copying(int peer) {
+    Mailbox& box = group_->box(peer, rank_);
+    box.copying = true;
+    return !box.retracted;
+  }
+
   void wait_until_taken(int peer, Mailbox& box, std::uint64_t count) {
     if (box.taken_seen < count) {
       wait(peer, [&] {
@@ -132,8 +158,7 @@ class ThreadTransport : public Transport {
   }
 
   void copy_from_peer(const Receive& receive, Mailbox& box, std::span<const std::uint8_t> sent) {
-    box.copying = true;
-    if (box.retracted) {
+    if (!begin_copying(receive.peer)) {
       box.copying = false;
       fail(fmt::format("rank {}: rank {} has failed", rank_, receive.peer));
     }

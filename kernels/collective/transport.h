@@ -64,6 +64,15 @@ class Transport {
   // Returns when everything is received and every sent buffer may be reused.
   virtual void finish() = 0;
 
+  // Ranks in one address space may work in each other's buffers instead of sending them. A rank
+  // tells its peers where its buffers lie and leaves them alone until every peer has said, by a
+  // message, that it is done. A peer touches them only between hold() and release(), between which
+  // it sends and receives nothing; hold() throws TransportError where a peer has failed, and a rank
+  // that fails waits for those who hold.
+  virtual bool shares_memory() const { return false; }
+  virtual void hold() {}
+  virtual void release() {}
+
   void exchange(const Exchange& what) {
     start(what);
     finish();

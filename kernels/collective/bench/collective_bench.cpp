@@ -30,6 +30,7 @@
 #include "kernels/base/tensor_file.h"
 #include "kernels/codec/numeric_error.h"
 #include "kernels/collective/bench/cuda_table.h"
+#include "kernels/collective/bench/read_result.h"
 #include "kernels/collective/collective.h"
 #include "kernels/collective/paced_link.h"
 #include "kernels/collective/tcp_transport.h"
@@ -242,23 +243,33 @@ std::string beside_this_program(const std::string& name) {
   return self.substr(0, self.rfind('/') + 1) + name;
 }
 
-std::map<std::size_t, double> run_openmpi() {
+struct TheirTime {
+  double seconds;
+  double with_reading;  // every rank reads its result after every all-reduce
+};
+
+std::map<std::size_t, TheirTime> run_openmpi() {
   std::string command =
       "mpirun --allow-run-as-root -n 2 " + beside_this_program("openmpi_all_reduce");
   for (const std::size_t size : kMpiSizes) {
     command += fmt::format(" {}", size);
   }
-  std::map<std::size_t, double> times;
+  std::map<std::size_t, TheirTime> times;
   FILE* pipe = ::popen((command + " 2>/dev/null").c_str(), "r");
   std::size_t bytes = 0;
-  double seconds = 0;
-  while (pipe != nullptr && std::fscanf(pipe, "%zu %lf", &bytes, &seconds) == 2) {
-    times[bytes] = seconds;
+  TheirTime time{};
+  while (pipe != nullptr &&
+         std::fscanf(pipe, "%zu %lf %lf", &bytes, &time.seconds, &time.with_reading) == 3) {
+    times[bytes] = time;
   }
   if (pipe != nullptr) {
     ::pclose(pipe);
   }
   return times;
+}
+
+double greatest(const std::vector<double>& values) {
+  return *std::max_element(values.begin(), values.end());
 }
 
 // The same all-reduce without the other rank: what the program itself costs.
@@ -268,9 +279,10 @@ CollectiveDesc without_wire(CollectiveDesc desc) {
 }
 
 struct OwnTime {
-  double seconds;   // the fastest of one-shot and two-step, whole and in micro-chunks
-  double software;  // of the same without its wire
-  double copy;      // both threads copy input to output at once
+  double seconds;       // the fastest of one-shot and two-step, whole and in micro-chunks
+  double with_reading;  // every rank reads its result after every all-reduce
+  double software;      // of the same without its wire
+  double copy;          // both threads copy input to output at once
 };
 
 // Uncompressed.
@@ -284,18 +296,33 @@ std::vector<CollectiveDesc> own_candidates(std::size_t size) {
   return descs;
 }
 
+template <typename Body>
+double both_ranks_seconds(Transport& t, int runs, Body body) {
+  std::vector<Contestant> one{{"", [&](std::size_t) {
+                                 barrier(t);
+                                 return wall_seconds(runs, body);
+                               }}};
+  time_rounds(one, {.fewest = 21, .warm = 1});
+  return median(one[0].seconds);
+}
+
 double copy_seconds(Transport& t, std::size_t size) {
-  std::vector<char> in(size, 1);
+  const std::vector<char> in(size, 1);
   std::vector<char> out(size, 2);
-  std::vector<Contestant> copy{{"", [&](std::size_t) {
-                                  barrier(t);
-                                  return wall_seconds(20, [&] {
-                                    std::memcpy(out.data(), in.data(), size);
-                                    benchmark::ClobberMemory();
-                                  });
-                                }}};
-  time_rounds(copy, {.fewest = 21, .warm = 1});
-  return median(copy[0].seconds);
+  return both_ranks_seconds(t, 20, [&] {
+    std::memcpy(out.data(), in.data(), size);
+    benchmark::ClobberMemory();
+  });
+}
+
+double seconds_with_reading(Transport& t, const CollectiveDesc& desc, int runs) {
+  Collective collective(t, desc);
+  const std::vector<float> in(desc.values, 0.5F + static_cast<float>(t.rank()));
+  std::vector<float> out(desc.values);
+  return both_ranks_seconds(t, runs, [&] {
+    collective.run(in.data(), out.data());
+    benchmark::DoNotOptimize(read_result(out));
+  });
 }
 
 std::map<std::size_t, OwnTime> run_own() {
@@ -315,9 +342,10 @@ std::map<std::size_t, OwnTime> run_own() {
       t.rank() == 0 ? tell.send(1, {&chosen, 1}) : tell.receive(0, {&chosen, 1});
       t.exchange(tell);
       const auto software = time_collectives(t, {without_wire(descs[chosen])}, 21, runs);
+      const double with_reading = seconds_with_reading(t, descs[chosen], runs);
       const double copy = copy_seconds(t, size);
       if (t.rank() == 0) {
-        best[size] = {fastest->seconds, software[0].seconds, copy};
+        best[size] = {fastest->seconds, with_reading, software[0].seconds, copy};
       }
     }
   });
@@ -326,7 +354,8 @@ std::map<std::size_t, OwnTime> run_own() {
 
 int openmpi() {
   constexpr int kRounds = 5;
-  std::map<std::size_t, std::vector<double>> ratios, own_us, their_us, software_us, copy_us;
+  std::map<std::size_t, std::vector<double>> ratios, read_ratios, own_us, their_us, software_us,
+      copy_us;
   for (int round = 0; round < kRounds; ++round) {
     const auto theirs = run_openmpi();
     if (theirs.empty()) {
@@ -335,23 +364,27 @@ int openmpi() {
     }
     const auto own = run_own();
     for (const std::size_t size : kMpiSizes) {
-      ratios[size].push_back(theirs.at(size) / own.at(size).seconds);
+      ratios[size].push_back(theirs.at(size).seconds / own.at(size).seconds);
+      read_ratios[size].push_back(theirs.at(size).with_reading / own.at(size).with_reading);
       own_us[size].push_back(own.at(size).seconds * 1e6);
-      their_us[size].push_back(theirs.at(size) * 1e6);
+      their_us[size].push_back(theirs.at(size).seconds * 1e6);
       software_us[size].push_back(own.at(size).software * 1e6);
       copy_us[size].push_back(own.at(size).copy * 1e6);
     }
   }
   fmt::print(
       "all-reduce of fp32, two threads against two OpenMPI processes, medians of {} rounds in "
-      "turn\n{:>10} {:>10} {:>12} {:>8} {:>16} {:>15} {:>10}\n",
-      kRounds, "bytes", "own us", "OpenMPI us", "ratio", "least, most", "without wire us",
-      "memcpy us");
+      "turn\n{:>10} {:>10} {:>12} {:>8} {:>16} {:>8} {:>16} {:>15} {:>10}\n",
+      kRounds, "bytes", "own us", "OpenMPI us", "ratio", "least, most", "read", "least, most",
+      "without wire us", "memcpy us");
   for (const std::size_t size : kMpiSizes) {
-    fmt::print("{:10} {:10.2f} {:12.2f} {:7.2f}x {:7.2f}, {:5.2f}x {:15.3f} {:10.2f}\n", size,
-               median(own_us[size]), median(their_us[size]), median(ratios[size]),
-               least(ratios[size]), *std::max_element(ratios[size].begin(), ratios[size].end()),
-               median(software_us[size]), median(copy_us[size]));
+    fmt::print(
+        "{:10} {:10.2f} {:12.2f} {:7.2f}x {:7.2f}, {:6.2f}x {:7.2f}x {:7.2f}, {:6.2f}x {:15.3f} "
+        "{:10.2f}\n",
+        size, median(own_us[size]), median(their_us[size]), median(ratios[size]),
+        least(ratios[size]), greatest(ratios[size]), median(read_ratios[size]),
+        least(read_ratios[size]), greatest(read_ratios[size]), median(software_us[size]),
+        median(copy_us[size]));
   }
   return 0;
 }
@@ -472,11 +505,15 @@ int report() {
       cpu_report_line(), best_codec().name());
   openmpi();
   fmt::print(
-      "```\n\n\"Without wire\": the same all-reduce with its exchanges switched off. \"memcpy\": "
-      "both threads copy input to output at once. Up to 1 KiB nearly all of the time is cache "
-      "lines on their way between the cores, which OpenMPI waits for as well; at 1 MiB input and "
-      "output of a rank alone fill its second-level cache, and times depend on where the pages "
-      "lie.\n\n## A link paced to 1 Gbit/s\n\n```\n");
+      "```\n\n\"Read\": the ratio where every rank also reads its whole result after every "
+      "all-reduce. \"Without wire\": the same all-reduce with its exchanges switched off. "
+      "\"memcpy\": both threads copy input to output at once. Up to 1 KiB nearly all of the time "
+      "is "
+      "cache lines on their way between the cores, which OpenMPI waits for as well. Above, the "
+      "fastest is two-step: each thread sums half of the vector straight from both inputs into "
+      "both "
+      "outputs. So half of a result lies in the other core's cache until it is read.\n\n## A link "
+      "paced to 1 Gbit/s\n\n```\n");
   paced("1gbit");
   fmt::print("```\n\n## The same link, not paced\n\n```\n");
   paced("unpaced");

@@ -54,6 +54,83 @@ TEST(ThreadCollective, The_two_step_result_is_its_definition_bit_for_bit) {
   }
 }
 
+// Hides that the ranks share memory: everything travels as messages.
+class MessagesOnly : public Transport {
+ public:
+  explicit MessagesOnly(Transport& inner) : inner_(inner) {}
+  int rank() const override { return inner_.rank(); }
+  int ranks() const override { return inner_.ranks(); }
+  void start(const Exchange& exchange) override { inner_.start(exchange); }
+  void finish() override { inner_.finish(); }
+
+ private:
+  Transport& inner_;
+};
+
+// The hash of this rank's sum of `n` values of 16 or 32 bits; its input must stay as it was.
+std::uint64_t sum_out_of_place(Transport& transport, ValueType type, std::size_t n,
+                               std::size_t chunks) {
+  CollectiveDesc desc;
+  desc.type = type;
+  desc.values = n;
+  desc.first = desc.second = parse_wire_format(to_string(type));
+  desc.chunks = chunks;
+  Collective collective(transport, desc);
+  const auto x = rank_values(transport.rank(), n);
+  std::vector<std::uint8_t> in(n * value_bytes(type));
+  reference_codec().pack(desc.first, {x.data(), ValueType::fp32}, n, in.data());
+  const auto before = in;
+  std::vector<std::uint8_t> out(in.size());
+  for (int run = 0; run < 3; ++run) {
+    std::fill(out.begin(), out.end(), std::uint8_t{0xa5});
+    collective.run(in.data(), out.data());
+  }
+  if (in != before) {
+    throw KernelError("the input has changed");
+  }
+  return hash_of(out.data(), out.size());
+}
+
+TEST(ThreadCollective, Sums_in_shared_memory_are_those_of_messages_bit_for_bit) {
+  for (const int ranks : {2, 3, 8}) {
+    for (const ValueType type : {ValueType::fp32, ValueType::bf16, ValueType::fp16}) {
+      for (const std::size_t n : {1, 5, 1000, 9001}) {
+        for (const std::size_t chunks : {1, 3}) {
+          const auto shared = run_threads(
+              ranks, [&](Transport& t) { return sum_out_of_place(t, type, n, chunks); });
+          const auto sent = run_threads(ranks, [&](Transport& t) {
+            MessagesOnly messages(t);
+            return sum_out_of_place(messages, type, n, chunks);
+          });
+          expect_all_same(shared, "in shared memory");
+          expect_all_same(sent, "by messages");
+          EXPECT_EQ(shared[0].hash, sent[0].hash) << ranks << " ranks, " << n << " values";
+        }
+      }
+    }
+  }
+}
+
+// Buffers of ranks that fail are gone at once: nobody may touch them any more (a matter for the
+// sanitisers).
+TEST(ThreadCollective, A_rank_that_fails_between_runs_in_shared_memory_fails_the_others) {
+  const auto outcomes = run_threads(
+      4,
+      [](Transport& t) {
+        for (int run = 0;; ++run) {
+          if (t.rank() == 2 && run == 5) {
+            throw KernelError("rank 2 gives up");
+          }
+          all_reduce_rank(t, {Algorithm::two_step, "fp32", "fp32", 4}, 5000);
+        }
+        return std::uint64_t{0};
+      },
+      std::chrono::milliseconds(10000));
+  for (const Outcome& o : outcomes) {
+    EXPECT_TRUE(o.failed);
+  }
+}
+
 TEST(ThreadCollective, Sixty_four_megabytes) {
   for (const AllReduceCase& c : {AllReduceCase{Algorithm::two_step, "int4/g128", "int8", 16},
                                  AllReduceCase{Algorithm::hierarchical, "int8", "int8", 16}}) {
