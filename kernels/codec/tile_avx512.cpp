@@ -90,6 +90,12 @@ void store(ValueType type, const float* in, std::size_t n, void* out) {
 }
 
 void add(const float* in, std::size_t n, float* sum) {
+  if (n <= 4) {  // a wide load would wait until the narrow stores before it are in the cache
+    for (std::size_t i = 0; i < n; ++i) {
+      sum[i] += in[i];
+    }
+    return;
+  }
   for (std::size_t i = 0; i < n; i += 16) {
     const __mmask16 k = first_lanes(n - i);
     _mm512_mask_storeu_ps(

@@ -109,7 +109,9 @@ class BufferedSchedule : public Schedule {
   std::size_t depth() const {
     return std::min(c_.desc.chunks, static_cast<std::size_t>(stages()) + 2);
   }
-  std::size_t slot(std::size_t chunk) const { return chunk % depth(); }
+  std::size_t slot(std::size_t chunk) const {
+    return c_.desc.chunks == 1 ? 0 : chunk % depth();  // a division costs more than the question
+  }
   ScheduleContext& c_;
   Work work_;
 };
@@ -234,7 +236,14 @@ class SharedTwoStepAllReduce : public BufferedSchedule {
   explicit SharedTwoStepAllReduce(ScheduleContext& context)
       : BufferedSchedule(context),
         buffers_(depth(), std::vector<Buffers>(index_of(c_.ranks))),
-        done_(index_of(c_.ranks)) {}
+        done_(index_of(c_.ranks)) {
+    for (std::size_t chunk = 0; chunk < c_.desc.chunks; ++chunk) {
+      for (int rank = 0; rank < c_.ranks; ++rank) {
+        const auto ways = rank == c_.rank ? static_cast<std::uint64_t>(c_.ranks - 1) : 1U;
+        wire_bytes_ += ways * packed_bytes(c_.desc.first, slice_of(chunk, rank).size());
+      }
+    }
+  }
 
   int stages() const override { return 2; }
 
@@ -244,16 +253,7 @@ class SharedTwoStepAllReduce : public BufferedSchedule {
 
   void complete(std::size_t) override {}
 
-  std::optional<std::uint64_t> wire_bytes() const override {
-    std::uint64_t bytes = 0;
-    for (std::size_t chunk = 0; chunk < c_.desc.chunks; ++chunk) {
-      for (int rank = 0; rank < c_.ranks; ++rank) {
-        const auto ways = rank == c_.rank ? static_cast<std::uint64_t>(c_.ranks - 1) : 1U;
-        bytes += ways * packed_bytes(c_.desc.first, slice_of(chunk, rank).size());
-      }
-    }
-    return bytes;
-  }
+  std::optional<std::uint64_t> wire_bytes() const override { return wire_bytes_; }
 
  private:
   struct Buffers {
@@ -316,6 +316,7 @@ class SharedTwoStepAllReduce : public BufferedSchedule {
   std::vector<std::vector<Buffers>> buffers_;  // of every rank, for the chunks in flight
   std::vector<const std::uint8_t*> inputs_;
   std::vector<std::uint8_t> done_;
+  std::uint64_t wire_bytes_ = 0;
 };
 
 // ---- hierarchical two-step: V2, two groups

@@ -23,6 +23,9 @@ inline std::size_t slice_unit(const WireFormat& a, const WireFormat& b) {
 // Part `index` of `parts` of `whole`, in units counted from its beginning, as even as units allow:
 // all parts have the size of the first, but for the last non-empty one.
 inline Range part_of(Range whole, std::size_t parts, std::size_t index, std::size_t unit) {
+  if (parts == 1 && index == 0) {  // the divisions take longer than a short message's arithmetic
+    return whole;
+  }
   const std::size_t units = (whole.size() + unit - 1) / unit;
   const std::size_t each = (units + parts - 1) / parts * unit;
   return {std::min(whole.begin + index * each, whole.end),

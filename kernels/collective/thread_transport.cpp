@@ -100,7 +100,7 @@ class ThreadTransport : public Transport {
 
   void release() override {
     for (int peer = 0; peer < group_->ranks; ++peer) {
-      group_->box(peer, rank_).copying = false;
+      group_->box(peer, rank_).copying.store(false, std::memory_order_release);
     }
   }
 
