@@ -218,6 +218,7 @@ std::vector<std::unique_ptr<Transport>> make_thread_transports(int ranks,
                                                                std::chrono::milliseconds timeout) {
   const auto group = std::make_shared<Group>(ranks, timeout);
   std::vector<std::unique_ptr<Transport>> transports;
+  transports.reserve(static_cast<std::size_t>(ranks));
   for (int rank = 0; rank < ranks; ++rank) {
     transports.push_back(std::make_unique<ThreadTransport>(group, rank));
   }
