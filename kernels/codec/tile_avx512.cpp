@@ -1332,16 +1332,35 @@ void dequantise(const WireFormat& format, const BlockLayout& layout, const std::
 // ---- bit planes, 64 codes at a time
 // --------------------------------------------------------------
 
+// Every Step-th byte. One permutation; the narrowing conversions take two on the same port.
+template <unsigned Step>
+struct alignas(64) EveryByte {
+  std::uint8_t at[64];
+  constexpr EveryByte() : at{} {
+    for (unsigned i = 0; i < 64 / Step; ++i) {
+      at[i] = static_cast<std::uint8_t>(Step * i);
+    }
+  }
+};
+
+template <unsigned Step>
+FT_INLINE __m512i every_byte(__m512i x) {
+  static constexpr EveryByte<Step> kOrder;
+  return _mm512_permutexvar_epi8(_mm512_load_si512(kOrder.at), x);
+}
+
 FT_INLINE __m256i pack_four(__m512i codes) {
   const __m512i low = _mm512_and_si512(codes, _mm512_set1_epi8(0x0f));
-  return _mm512_cvtepi16_epi8(_mm512_maddubs_epi16(low, _mm512_set1_epi16(0x1001)));
+  return _mm512_castsi512_si256(
+      every_byte<2>(_mm512_maddubs_epi16(low, _mm512_set1_epi16(0x1001))));
 }
 
 template <int Shift>
 FT_INLINE __m128i pack_two(__m512i codes) {
   const __m512i part = _mm512_and_si512(_mm512_srli_epi16(codes, Shift), _mm512_set1_epi8(3));
   const __m512i nibbles = _mm512_maddubs_epi16(part, _mm512_set1_epi16(0x0401));
-  return _mm512_cvtepi32_epi8(_mm512_madd_epi16(nibbles, _mm512_set1_epi32(0x00100001)));
+  return _mm512_castsi512_si128(
+      every_byte<4>(_mm512_madd_epi16(nibbles, _mm512_set1_epi32(0x00100001))));
 }
 
 // Where the three planes of n codes stand.
