@@ -13,7 +13,10 @@ add_library(yaml-cpp STATIC IMPORTED GLOBAL)
 set_target_properties(yaml-cpp PROPERTIES IMPORTED_LOCATION ${YAML_CPP_STATIC})
 target_include_directories(yaml-cpp SYSTEM INTERFACE ${YAML_CPP_INCLUDE})
 
-add_link_options(-static-libstdc++ -static-libgcc -s)
+# The same static libraries lie in eight programs: each takes along only the functions it can reach.
+add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-ffunction-sections>
+                    $<$<COMPILE_LANGUAGE:CXX>:-fdata-sections>)
+add_link_options(-static-libstdc++ -static-libgcc -s -Wl,--gc-sections)
 set(CMAKE_BUILD_RPATH "$ORIGIN")
 # What find_package must not find: none of it is on the other machine.
 set(CMAKE_DISABLE_FIND_PACKAGE_MPI ON)

@@ -200,9 +200,11 @@ void MapReader::finish() const {
 void read_schema(MapReader& map, int supported) {
   const std::int64_t schema = map.integer("schema");
   if (schema != supported) {
-    fail(
-        map.require("schema"), map.path("schema"),
-        fmt::format("schema {} is not supported; this program reads schema {}", schema, supported));
+    fail(map.require("schema"), map.path("schema"),
+         fmt::format("schema {} is not supported; this program reads schema {}: {}", schema,
+                     supported,
+                     schema > supported ? "use the newer program that wrote the file"
+                                        : "write the file anew"));
   }
 }
 

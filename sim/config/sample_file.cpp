@@ -53,8 +53,7 @@ class Row {
           fmt::format("seconds: \"{}\" is not a finite number of seconds (no unit here)", field));
     }
     if (value <= 0) {
-      refuse(
-          fmt::format("seconds: {} is not positive; measure this row again or remove it", field));
+      refuse(fmt::format("seconds: {} is not positive", field));
     }
     return value;
   }
@@ -66,7 +65,8 @@ class Row {
   }
 
   [[noreturn]] void refuse(const std::string& message) const {
-    throw InputError(SourceMark{file_, number_, 0}, "", message);
+    throw InputError(SourceMark{file_, number_, 0}, "",
+                     message + "; measure this row again or remove it");
   }
 
  private:
@@ -147,8 +147,10 @@ SamplesByFormat parse_samples(std::string_view text, const SampleFamily& family,
   std::string_view line;
   const std::string header = header_of(family);
   if (!next_line(lines, line, file) || line != header) {
-    throw InputError(SourceMark{file, std::max(lines.number(), 1), 0}, "",
-                     fmt::format("the header of {} samples is \"{}\"", family.name, header));
+    throw InputError(
+        SourceMark{file, std::max(lines.number(), 1), 0}, "",
+        fmt::format("the header of {0} samples is \"{1}\"; name the columns so, in these units",
+                    family.name, header));
   }
   SamplesByFormat samples;
   std::string_view format;
