@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "calibrate/fit/search.h"
 #include "sim/core/error.h"
@@ -13,18 +14,45 @@ constexpr std::size_t kFirstSizes = 5;
 constexpr double kQuantile90 = 1.6448536269514722;
 constexpr double kRepeatability = 0.02;
 
-// The room for the middle of a gap, in logarithms: a larger message takes no less time and no more
-// than in proportion; where it did otherwise a protocol changed in between.
-double room(const CollectiveCurve::Point& low, const CollectiveCurve::Point& high) {
-  const double width = std::log(high.bytes / low.bytes);
-  const double rise = std::log(high.seconds / low.seconds);
-  if (rise >= 0 && rise <= width) {
-    return rise * (width - rise) / width;
+// By how much, as a logarithm, the time of a size between known[gap] and known[gap + 1] is open: it
+// may lie on the line through the two, or on that of the gap before or behind, carried on. All
+// agree where a fixed time and a rate hold; where a protocol changes they do not.
+double open_range(const CollectivePoints& known, std::size_t gap, double bytes) {
+  const CollectiveCurve::Point& low = known[gap];
+  const CollectiveCurve::Point& high = known[gap + 1];
+  const double chord = CollectiveCurve::on_line(low, high, bytes);
+  double range = 0;
+  const auto compare = [&](double seconds) {
+    const double allowed = std::clamp(seconds, low.seconds, high.seconds);
+    range = std::max(range, std::abs(std::log(chord / allowed)));
+  };
+  if (gap > 0) {
+    compare(CollectiveCurve::on_line(known[gap - 1], low, bytes));
   }
-  return rise > width ? rise - width : 0;
+  if (gap + 2 < known.size()) {
+    compare(CollectiveCurve::on_line(high, known[gap + 2], bytes));
+  }
+  return range;
+}
+
+// Of the sizes not chosen between two that are.
+double open_sum(const CollectivePoints& points, const std::vector<std::size_t>& chosen,
+                const CollectivePoints& known, std::size_t gap) {
+  double sum = 0;
+  for (std::size_t i = chosen[gap] + 1; i < chosen[gap + 1]; ++i) {
+    sum += open_range(known, gap, points[i].bytes);
+  }
+  return sum;
 }
 
 }  // namespace
+
+CollectivePoints without_stragglers(CollectivePoints points) {
+  for (std::size_t i = points.size(); i-- > 1;) {
+    points[i - 1].seconds = std::min(points[i - 1].seconds, points[i].seconds);
+  }
+  return points;
+}
 
 std::vector<std::size_t> choose_sizes(const CollectivePoints& points, std::size_t count) {
   FT_CHECK(points.size() >= 2 && count >= 2);
@@ -34,10 +62,15 @@ std::vector<std::size_t> choose_sizes(const CollectivePoints& points, std::size_
     chosen.push_back((i * (points.size() - 1) + (first - 1) / 2) / (first - 1));
   }
   while (chosen.size() < std::min(count, points.size())) {
+    CollectivePoints known;
+    for (const std::size_t i : chosen) {
+      known.push_back(points[i]);
+    }
+    known = without_stragglers(std::move(known));
     std::size_t best = 0;
     double most = -1;
     for (std::size_t gap = 0; gap + 1 < chosen.size(); ++gap) {
-      const double left = room(points[chosen[gap]], points[chosen[gap + 1]]);
+      const double left = open_sum(points, chosen, known, gap);
       if (chosen[gap + 1] - chosen[gap] > 1 && left > most) {
         most = left;
         best = gap;
@@ -82,7 +115,8 @@ CollectiveLines fit_lines(const CollectivePoints& points) {
 
 std::vector<CollectiveError> test_curve(const CollectivePoints& known,
                                         const CollectivePoints& unseen) {
-  const CollectiveCurve curve(fit_lines(known), known);
+  const CollectivePoints clean = without_stragglers(known);
+  const CollectiveCurve curve(fit_lines(clean), clean);
   std::vector<CollectiveError> errors;
   for (const auto& point : unseen) {
     const auto prediction = curve.at(point.bytes);

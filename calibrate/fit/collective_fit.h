@@ -10,9 +10,14 @@ namespace foretoken::calibrate {
 
 using CollectivePoints = std::vector<CollectiveCurve::Point>;  // by size
 
+// The points with each time cut to the least of any larger size's: interruptions only ever slow a
+// message down, so one that takes longer than a larger one was disturbed. Idempotent.
+CollectivePoints without_stragglers(CollectivePoints points);
+
 // Which `count` of these sizes to measure, one after the other as a calibration would: five evenly
-// spaced ones, then always the middle of the gap that leaves most room between the time that both
-// ends allow (CollectiveCurve::Prediction::doubt). Looks at no time of a size it did not choose.
+// spaced ones, then always the middle of the gap in which the lines through neighbouring sizes
+// (seconds = alpha + bytes / rate) differ most, summed over the sizes in it. Looks at no time of a
+// size it did not choose.
 std::vector<std::size_t> choose_sizes(const CollectivePoints& points, std::size_t count);
 
 // Three lines by least mean |log ratio|.
@@ -29,7 +34,7 @@ struct CollectiveError {
   double log_error = 0;  // log(predicted / measured)
   double doubt = 0;
 };
-// The errors of one series: its curve through `known`, on `unseen`.
+// The errors of one series: its curve through `known` without stragglers, on `unseen`.
 std::vector<CollectiveError> test_curve(const CollectivePoints& known,
                                         const CollectivePoints& unseen);
 

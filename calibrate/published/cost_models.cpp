@@ -471,7 +471,8 @@ std::string cost_model_page(const std::vector<CostModelRow>& rows) {
       "turn, and each half is predicted from 200 rows of the other. Kernels are chosen by head "
       "size, window and model, so both halves have groups of each. Collectives: seven sizes of "
       "each operation and number of ranks, five spread evenly and two chosen from the times of "
-      "those, predict the others.\n\n"
+      "those, predict the others. A time longer than a larger message's is cut to that before it "
+      "is used, not where it is predicted.\n\n"
       "| model | device | table | fitted on | tested on | median | mean | p90 | target | verdict | "
       "covered | half-width | ratio | intervals |\n"
       "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";

@@ -15,6 +15,11 @@ double CollectiveLines::seconds(double bytes) const {
   return least;
 }
 
+double CollectiveCurve::on_line(const Point& low, const Point& high, double bytes) {
+  return low.seconds +
+         (high.seconds - low.seconds) * (bytes - low.bytes) / (high.bytes - low.bytes);
+}
+
 CollectiveCurve::CollectiveCurve(const CollectiveLines& lines, std::vector<Point> points)
     : lines_(lines) {
   FT_CHECK(!points.empty());
@@ -51,7 +56,10 @@ CollectiveCurve::Prediction CollectiveCurve::at(double bytes) const {
   const double most = std::min(high.log_seconds, low.log_seconds + x - low.log_bytes);
   const double least = std::max(low.log_seconds, high.log_seconds - (high.log_bytes - x));
   // The two swap where the protocol changed in between.
-  prediction.seconds = std::exp(std::clamp(bent, std::min(least, most), std::max(least, most)));
+  const double within = std::clamp(bent, std::min(least, most), std::max(least, most));
+  const double straight = on_line({std::exp(low.log_bytes), std::exp(low.log_seconds)},
+                                  {std::exp(high.log_bytes), std::exp(high.log_seconds)}, bytes);
+  prediction.seconds = std::exp((within + std::log(straight)) / 2);
   prediction.doubt = std::abs(most - least) / 2;
   return prediction;
 }

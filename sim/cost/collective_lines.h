@@ -19,15 +19,20 @@ struct CollectiveLines {
   double seconds(double bytes) const;
 };
 
-// The lines, bent through the measured sizes: between two of them the residuals log(measured /
-// lines) are interpolated in the logarithm of the size, within what both allow; beyond the last
-// ones they stay. Immutable.
+// Between two measured sizes the geometric mean of two answers: the line alpha + bytes / rate
+// through both, right where one protocol serves them, and the three lines bent through them, the
+// residuals log(measured / lines) interpolated in the logarithm of the size, within what both
+// allow. Beyond the last ones the residuals stay. Immutable.
 class CollectiveCurve {
  public:
   struct Point {
     double bytes = 0;
     double seconds = 0;
   };
+  // The line through two points, at a size; may be negative outside them.
+  // REQUIRES: low.bytes != high.bytes.
+  static double on_line(const Point& low, const Point& high, double bytes);
+
   // REQUIRES: points not empty, all positive.
   CollectiveCurve(const CollectiveLines& lines, std::vector<Point> points);
 

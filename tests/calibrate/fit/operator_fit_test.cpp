@@ -114,6 +114,28 @@ TEST(CollectiveFit, Chooses_sizes_one_after_the_other_without_looking_at_the_res
   EXPECT_EQ(choose_sizes(points, 7), chosen);
 }
 
+TEST(CollectiveFit, Refines_where_a_protocol_changes) {
+  // One line up to 1 MiB (point 11), from there another library's that is six times slower.
+  CollectivePoints points;
+  for (int i = 0; i < 21; ++i) {
+    const double bytes = 512 * std::ldexp(1.0, i);
+    points.push_back({bytes, (i < 12 ? 1.0 : 6.0) * (5e-6 + bytes / 2e11)});
+  }
+  const auto chosen = choose_sizes(points, 7);
+  // Of five evenly spaced, 10 and 15 enclose the change: both others go there.
+  EXPECT_EQ(chosen, (std::vector<std::size_t>{0, 5, 10, 12, 13, 15, 20}));
+}
+
+TEST(CollectiveFit, Stragglers_are_cut_to_the_next_larger_size) {
+  const CollectivePoints cut =
+      without_stragglers({{1e3, 9e-6}, {2e3, 5e-6}, {4e3, 8e-6}, {8e3, 7e-6}, {16e3, 9e-6}});
+  std::vector<double> seconds;
+  for (const auto& point : cut) {
+    seconds.push_back(point.seconds);
+  }
+  EXPECT_EQ(seconds, (std::vector<double>{5e-6, 5e-6, 7e-6, 7e-6, 9e-6}));
+}
+
 TEST(CollectiveFit, Predicts_the_sizes_between) {
   const CollectivePoints points = points_of(21);
   CollectivePoints known, unseen;

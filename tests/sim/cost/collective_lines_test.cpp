@@ -19,10 +19,22 @@ TEST(CollectiveCurve, Passes_through_its_points_and_bends_the_lines_between) {
   const CollectiveCurve curve(kLines,
                               {{1e3, 1.1 * kLines.seconds(1e3)}, {1e9, 1.1 * kLines.seconds(1e9)}});
   EXPECT_NEAR(curve.at(1e3).seconds, 1.1 * kLines.seconds(1e3), 1e-15);
-  EXPECT_NEAR(curve.at(1e6).seconds, 1.1 * kLines.seconds(1e6), 1e-12);
+  // Halfway, as logarithms, to the line through both ends (5.1 us and 2.52 ms, times 1.1).
+  const double straight = 1.1 * (5.1e-6 + (1e6 - 1e3) * (2.52e-3 - 5.1e-6) / (1e9 - 1e3));
+  EXPECT_NEAR(curve.at(1e6).seconds, std::sqrt(1.1 * kLines.seconds(1e6) * straight), 1e-12);
   EXPECT_EQ(curve.at(1e3).doubt, 0);
   EXPECT_TRUE(curve.at(1e6).inside);
   EXPECT_FALSE(curve.at(1e10).inside);
+}
+
+TEST(CollectiveCurve, Is_the_line_through_both_ends_where_one_protocol_serves_them) {
+  // 1e-5 s and 1e11 bytes/s are the middle one of the three lines from 6e4 to 1e6 bytes.
+  const auto point = [](double bytes) {
+    return CollectiveCurve::Point{bytes, kLines.seconds(bytes)};
+  };
+  EXPECT_DOUBLE_EQ(CollectiveCurve::on_line(point(1e5), point(1e6), 3e5), 1e-5 + 3e-6);
+  const CollectiveCurve curve(kLines, {point(1e5), point(1e6)});
+  EXPECT_NEAR(curve.at(3e5).seconds, 1.3e-5, 1e-12);
 }
 
 TEST(CollectiveCurve, Stays_within_what_a_larger_message_may_take) {
