@@ -11,8 +11,10 @@
 #include <memory>
 #include <optional>
 
+#include "calibrate/agreement.h"
 #include "calibrate/backend.h"
 #include "calibrate/calibrate.h"
+#include "sim/config/profile_reader.h"
 #include "sim/core/error.h"
 #include "sim/core/quantity.h"
 
@@ -30,6 +32,7 @@ void on_interrupt(int signal) {
 
 struct Text {
   std::string only, formats, budget;
+  std::vector<std::string> compared;
 };
 
 std::set<std::string> words(const std::string& option, const std::string& text,
@@ -55,6 +58,13 @@ double seconds_of(const std::string& text) {
                                  parsed.value ? "must be positive" : parsed.error));
   }
   return *parsed.value;
+}
+
+int compare(const std::vector<std::string>& paths) {
+  const Profile first = config::read_profile(paths[0]);
+  const Profile second = config::read_profile(paths[1]);
+  std::cout << describe(agreement(first, second));
+  return 0;
 }
 
 int run(CalibrateOptions options, const Text& text) {
@@ -93,8 +103,16 @@ void add_calibrate(CLI::App& app, std::function<int()>& action) {
       ->add_option("--topology", options->topology,
                    "whose link between the first two devices the all-reduce is related to")
       ->capture_default_str();
-  command->callback(
-      [options, text, &action] { action = [options, text] { return run(*options, *text); }; });
+  command
+      ->add_option("--compare", text->compared,
+                   "measure nothing; say how far two profiles of one device differ in what they "
+                   "predict, beside the intervals they state")
+      ->expected(2);
+  command->callback([options, text, &action] {
+    action = [options, text] {
+      return text->compared.empty() ? run(*options, *text) : compare(text->compared);
+    };
+  });
 }
 
 }  // namespace foretoken::calibrate

@@ -12,6 +12,7 @@
 #include "calibrate/fit/held_out.h"
 #include "calibrate/fit/line_fit.h"
 #include "calibrate/fit/link_fit.h"
+#include "calibrate/fit/sample_price.h"
 #include "calibrate/fit/search.h"
 #include "sim/core/error.h"
 #include "sim/cost/gemm_format.h"
@@ -22,26 +23,7 @@ namespace {
 
 constexpr int kFolds = 5;
 
-using Price = std::function<Estimate(const CostModel&, const Sample&)>;
 using Fold = std::function<int(const Sample&)>;
-
-// The call that an attention sample timed: heads, kv_heads, head_dim, window, batch, tokens.
-AttentionOp attention_op(const Sample& sample, bool decode, const Format& kv_cache) {
-  AttentionOp op;
-  op.heads = static_cast<int>(sample.shape[0]);
-  op.kv_heads = static_cast<int>(sample.shape[1]);
-  op.head_dim = static_cast<int>(sample.shape[2]);
-  op.window = sample.shape[3];
-  op.kv_cache = kv_cache;
-  op.decode = decode;
-  if (decode) {
-    op.sequences = sample.shape[4];
-    op.kv_tokens = sample.shape[4] * sample.shape[5];
-  } else {
-    op.chunks.assign(static_cast<std::size_t>(sample.shape[4]), {sample.shape[5], 0});
-  }
-  return op;
-}
 
 // Every fifth size in turn; the smallest and the largest stay, as beyond them nothing is promised.
 Fold by_size(const std::vector<Sample>& samples) {
@@ -88,6 +70,15 @@ class ProfileBuilder {
   void report(const std::string& family, std::size_t samples, std::vector<Trial> trials) {
     const HeldOut held_out = summarise(trials);
     out_.families.push_back({family, static_cast<int>(samples), std::move(trials), held_out});
+  }
+
+  // Interpolation between the sizes of a table, which goes into `all` as well.
+  void sizes_left_out(const std::string& table, std::vector<Trial>& all) {
+    const std::vector<Sample>& samples = measured_.samples.at(table);
+    auto trials = hold_out(out_.profile, table, by_size(samples), sample_price(table),
+                           measured_.repeatability);
+    all.insert(all.end(), trials.begin(), trials.end());
+    report(table, samples.size(), std::move(trials));
   }
 
   // The measured tables whose key begins so, by what follows.
@@ -190,12 +181,8 @@ class ProfileBuilder {
     double sd = 0;
     const std::string kind = decode ? "attention.decode." : "attention.prefill.";
     for (const auto& [format, samples] : tables_of(kind)) {
-      const Format kv_cache = parse_format(format, FormatRole::kv_cache);
-      const Price price = [&](const CostModel& model, const Sample& sample) {
-        return model.attention(attention_op(sample, decode, kv_cache));
-      };
-      auto trials = hold_out(out_.profile, kind + format, within_layout(samples), price,
-                             measured_.repeatability);
+      auto trials = hold_out(out_.profile, kind + format, within_layout(samples),
+                             sample_price(kind + format), measured_.repeatability);
       sd = std::max(sd, spread_of(trials, measured_.repeatability));
       report(kind + format, samples.size(), std::move(trials));
     }
@@ -255,14 +242,7 @@ class ProfileBuilder {
       for (const Sample& sample : samples) {
         points.push_back({static_cast<double>(sample.shape[0]), sample.seconds, 0});
       }
-      const Price price = [&name = name](const CostModel& model, const Sample& sample) {
-        return model.price(
-            {name, OpFamily::elementwise, DependsOn::tokens, ElementwiseOp{sample.shape[0], 0}});
-      };
-      auto trials = hold_out(out_.profile, "elementwise." + name, by_size(samples), price,
-                             measured_.repeatability);
-      all.insert(all.end(), trials.begin(), trials.end());
-      report("elementwise." + name, samples.size(), std::move(trials));
+      sizes_left_out("elementwise." + name, all);
     }
     if (points.empty() || bandwidth_ == 0) {
       return;
@@ -281,14 +261,7 @@ class ProfileBuilder {
       const std::string prefix =
           fmt::format("codec.{}.", kCodecPhaseNames[static_cast<std::size_t>(phase)]);
       for (const auto& [wire, samples] : tables_of(prefix)) {
-        const Format format = parse_format(wire, FormatRole::wire);
-        const Price price = [&](const CostModel& model, const Sample& sample) {
-          return *model.codec(phase, sample.shape[0], format);
-        };
-        auto trials =
-            hold_out(out_.profile, prefix + wire, by_size(samples), price, measured_.repeatability);
-        all.insert(all.end(), trials.begin(), trials.end());
-        report(prefix + wire, samples.size(), std::move(trials));
+        sizes_left_out(prefix + wire, all);
       }
     }
     if (!all.empty()) {
@@ -296,8 +269,10 @@ class ProfileBuilder {
     }
   }
 
+  // What was measured just so is interpolated; the simulation is for other ranks and wires.
   void collectives() {
     double sd = 0;
+    std::vector<Trial> as_measured;
     for (const PairLink& link : links_) {
       const auto by_wire = tables_of(link.family + ".");
       if (by_wire.empty()) {
@@ -313,12 +288,19 @@ class ProfileBuilder {
       set(prefix + "link_efficiency", fit.efficiency,
           fmt::format("{}; of a nominal {:.1f} GB/s", how, nominal / 1e9));
       sd = std::max(sd, fit.sd);
+      std::size_t samples = 0;
+      std::vector<Trial> simulated;
       for (const auto& [wire, trials] : fit.trials) {
-        report(link.family + "." + wire, by_wire.at(wire).size(), trials);
+        samples += by_wire.at(wire).size();
+        simulated.insert(simulated.end(), trials.begin(), trials.end());
+        sizes_left_out(link.family + "." + wire, as_measured);
       }
+      report(link.family + ", simulated", samples, std::move(simulated));
     }
     if (sd > 0) {
-      set("collective.sd_family", sd, "sizes left out in turn");
+      set("collective.sd_family", sd, "simulated, sizes left out in turn");
+      set("all_reduce.sd_family", spread_of(as_measured, measured_.repeatability),
+          "between measured sizes, sizes left out in turn");
     }
     virtual_ranks();
   }

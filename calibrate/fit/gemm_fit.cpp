@@ -118,6 +118,7 @@ double best_spread(const std::vector<Miss>& trials, GemmFit fit, double GemmFit:
 
 double p90_of(const std::vector<Miss>& trials, double Miss::*error) {
   std::vector<double> errors;
+  errors.reserve(trials.size());
   for (const Miss& trial : trials) {
     errors.push_back(std::abs(trial.*error));
   }

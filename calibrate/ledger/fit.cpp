@@ -174,7 +174,9 @@ void in_parallel(std::size_t count, int threads, const std::function<void(std::s
   std::atomic<std::size_t> next{0};
   std::vector<std::thread> workers;
   const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  for (int i = 0; i < (threads > 0 ? threads : cores); ++i) {
+  const int wanted = threads > 0 ? threads : cores;
+  workers.reserve(static_cast<std::size_t>(wanted));
+  for (int i = 0; i < wanted; ++i) {
     workers.emplace_back([&] {
       for (std::size_t item = next++; item < count; item = next++) {
         work(item);

@@ -15,7 +15,8 @@ namespace {
 constexpr Format kNvfp4{Format::Kind::fp4, 4, 16, false, Format::Scale::none};
 
 GpuFiles gpu(std::string name, std::vector<std::string> aliases, std::string profile,
-             std::string topology, std::string system, std::string gemm, std::string attention) {
+             std::string topology, std::string system, std::string gemm,
+             const std::string& attention) {
   GpuFiles files;
   files.name = std::move(name);
   files.aliases = std::move(aliases);

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -230,25 +231,29 @@ class Grid {
   double start_ = calibrate::now_seconds();
 };
 
-}  // namespace
-}  // namespace foretoken::runtime
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   CLI::App app{"Predicts a grid of cases, executes it on two cores, and compares"};
-  foretoken::runtime::GridOptions options;
+  GridOptions options;
   app.add_option("folder", options.folder, "Where pieces of work are kept")->required();
   app.add_option("--seed", options.seed, "Of the draw of cases");
   app.add_option("--cases", options.cases, "How many are drawn");
   app.add_option("--seconds", options.seconds, "No further piece of work begins after");
   app.add_option("--page", options.page, "Write the page there");
   CLI11_PARSE(app, argc, argv);
+  return Grid(options).run();
+}
+
+}  // namespace
+}  // namespace foretoken::runtime
+
+int main(int argc, char** argv) {
   try {
-    return foretoken::runtime::Grid(options).run();
+    return foretoken::runtime::run(argc, argv);
   } catch (const foretoken::InputError& error) {
-    fmt::print(stderr, "verify_grid: {}\n", error.what());
+    std::fprintf(stderr, "verify_grid: %s\n", error.what());
     return 2;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "verify_grid: {} (a fault of the program)\n", error.what());
+    std::fprintf(stderr, "verify_grid: %s (a fault of the program)\n", error.what());
     return 1;
   }
 }

@@ -29,8 +29,10 @@ Sentinel::Sentinel()
 }
 
 double Sentinel::seconds() {
+  constexpr int kTimes = 9;
   std::vector<double> times;
-  for (int i = 0; i < 9; ++i) {
+  times.reserve(kTimes);
+  for (int i = 0; i < kTimes; ++i) {
     times.push_back(kernels::wall_seconds(5, [&] {
       gemm_.run({kRows, kWidth, kWidth, {}, kernels::OutputType::bf16}, weights_,
                 {in_.data(), nullptr}, out_.data());

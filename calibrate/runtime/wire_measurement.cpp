@@ -34,6 +34,7 @@ void be_busy(double seconds) {
 // The lower quartile: what disturbs an exchange only makes it longer.
 double quartile_of(int rounds, const auto& once) {
   std::vector<double> seconds;
+  seconds.reserve(static_cast<std::size_t>(rounds));
   for (int i = 0; i < rounds; ++i) {
     seconds.push_back(once());
   }
@@ -66,7 +67,8 @@ double codec_seconds(kernels::Transport& transport, const Format& wire, std::siz
     data[i] = kernels::to_bf16(static_cast<float>(i % 257) / 128 - 1);
   }
   std::vector<kernels::Bf16> out(values);
-  const int calls = static_cast<int>(std::clamp<std::size_t>(200'000 / values, 1, 200));
+  const int calls =
+      static_cast<int>(std::clamp<std::size_t>(200'000 / std::max<std::size_t>(values, 1), 1, 200));
   return quartile_of(7, [&] {
     kernels::barrier(transport);
     return kernels::wall_seconds(calls, [&] { collective.run(data.data(), out.data()); });
@@ -106,6 +108,7 @@ WireFit fit_wire(const std::vector<WirePoint>& points, bool paced) {
   const std::vector<double> best = calibrate::minimise_log(cost, start, 2, 40);
   const Wire wire = wire_of(best);
   std::vector<double> errors;
+  errors.reserve(points.size());
   for (const WirePoint& point : points) {
     errors.push_back(std::abs(std::log(wire.seconds(point.bytes, 1) / point.seconds)));
   }

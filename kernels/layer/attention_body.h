@@ -139,7 +139,7 @@ class AttentionBlock {
   // Eight stored values as bf16.
   FT_DEVICE Words4 widened(const std::uint8_t* row, int chunk) const {
     if (args_.format == KvFormat::bf16) {
-      return *reinterpret_cast<const Words4*>(row + chunk * 16);
+      return *reinterpret_cast<const Words4*>(row + static_cast<std::ptrdiff_t>(chunk) * 16);
     }
     Words4 words;
     FT_UNROLL
@@ -331,7 +331,7 @@ class AttentionBlock {
     }
     float sum = 0, total = 0;
     for (int split = 0; split < args.key_splits; ++split) {
-      const float* const part = from + split * (Dim + 2);
+      const float* const part = from + static_cast<std::ptrdiff_t>(split) * (Dim + 2);
       const float keep = part[Dim] == -INFINITY ? 0.0F : exp2f(part[Dim] - largest);
       sum += keep * part[i];
       total += keep * part[Dim + 1];

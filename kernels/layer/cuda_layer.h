@@ -20,7 +20,7 @@ constexpr int attention_key_splits(std::int64_t sequences, int kv_heads, std::in
   const std::int64_t blocks =
       sequences * kv_heads * ((rows_per_head + kAttentionRows - 1) / kAttentionRows);
   const std::int64_t tiles = (longest + kAttentionKeys - 1) / kAttentionKeys;
-  const std::int64_t wanted = 2 * multiprocessors / (blocks > 0 ? blocks : 1);
+  const std::int64_t wanted = std::int64_t{2} * multiprocessors / (blocks > 0 ? blocks : 1);
   const std::int64_t most = tiles / 4;  // fewer tiles do not amortise the second kernel
   const std::int64_t splits = wanted < most ? wanted : most;
   return splits > 1 ? static_cast<int>(splits) : 1;

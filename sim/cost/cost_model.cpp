@@ -94,6 +94,26 @@ std::uint64_t format_bits(const Format& format) {
          static_cast<std::uint64_t>(format.spike ? 1 : 0) << 28;
 }
 
+// Measured all-reduces of one wire, by ranks.
+std::map<int, SampleGrid> all_reduce_grids(const Profile& profile, const std::string& name,
+                                           const SampleTable& table) {
+  std::map<int, std::vector<SampleGrid::Point>> by_ranks;
+  for (const Sample& sample : table.samples) {
+    if (sample.shape.size() != 2 || sample.shape[1] <= 0 || !(sample.seconds > 0)) {
+      throw InputError(SourceMark{profile.file, 0, 0}, "samples." + name,
+                       "this sample needs ranks, positive bytes and a positive time; remove the "
+                       "row");
+    }
+    by_ranks[static_cast<int>(sample.shape[0])].push_back(
+        {{static_cast<double>(sample.shape[1]), 0, 0, 0}, sample.seconds});
+  }
+  std::map<int, SampleGrid> grids;
+  for (auto& [ranks, points] : by_ranks) {
+    grids.emplace(ranks, SampleGrid(std::move(points), 1, {}));
+  }
+  return grids;
+}
+
 SampleGrid kernel_grid(const Profile& profile, const std::string& name, const SampleTable& table) {
   std::vector<SampleGrid::Point> points;
   for (const Sample& sample : table.samples) {
@@ -111,6 +131,8 @@ constexpr std::uint64_t kDecodeKey = hash_text("attention_decode");
 constexpr std::uint64_t kElementwiseKey = hash_text("elementwise");
 constexpr std::uint64_t kHostKey = hash_text("host");
 constexpr std::uint64_t kCodecKey = hash_text("codec");
+constexpr std::uint64_t kCollectiveKey = hash_text("collective");
+constexpr double kValueBytes = 2;  // bf16
 
 // Families without a shape effect: the spread is the family's alone.
 Estimate family_estimate(double seconds, double sd, std::uint64_t key, Provenance provenance) {
@@ -137,6 +159,12 @@ struct CostModel::Impl {
   // Codec phases by "quantise.int8/g128", over the values read or written unpacked.
   std::map<std::string, std::pair<SampleGrid, Provenance>, std::less<>> codecs;
   double sd_codec = 0;
+  struct AllReduces {
+    std::map<int, SampleGrid> by_ranks;
+    Provenance provenance;
+  };
+  std::map<std::string, AllReduces, std::less<>> all_reduces;  // by the table's name
+  double sd_engine_all_reduce = 0, sd_all_reduce = 0;
   bool quantise_included = false;  // GEMM samples contain the quantisation of their activations
   bool rope_included = false;      // attention samples contain rope and kv_cache_write
   // Formats are resolved when first asked for: a scenario uses two or three of the hundreds
@@ -171,6 +199,13 @@ CostModel::CostModel(Profile profile) {
       impl->codecs.emplace(name.substr(6),
                            std::pair(kernel_grid(p, name, table), table.provenance));
     }
+    // What a library was measured at elsewhere calibrates the simulation of any cluster.
+    const bool here = table.provenance == Provenance::measured &&
+                      (name.starts_with("all_reduce.") || name.starts_with("tcp_all_reduce."));
+    if ((here || name.starts_with("engine_all_reduce.")) && !table.samples.empty()) {
+      impl->all_reduces.emplace(
+          name, Impl::AllReduces{all_reduce_grids(p, name, table), table.provenance});
+    }
   }
   impl->quantise_included = p.value_or("elementwise.quantise_in_gemm", 0) > 0;
   impl->rope_included = p.value_or("attention.includes_rope", 0) > 0;
@@ -180,6 +215,8 @@ CostModel::CostModel(Profile profile) {
   impl->sd_attention = p.value_or("attention.sd_family", assumed::kSdFamily);
   impl->sd_elementwise = p.value_or("elementwise.sd_family", assumed::kSdFamily);
   impl->sd_codec = p.value_or("codec.sd_family", assumed::kSdFamily);
+  impl->sd_engine_all_reduce = p.value_or("collective.sd_family", assumed::kSdFamily);
+  impl->sd_all_reduce = p.value_or("all_reduce.sd_family", impl->sd_engine_all_reduce);
   impl_ = std::move(impl);
   host_ = read_host(p);
 }
@@ -265,6 +302,32 @@ std::optional<Estimate> CostModel::codec(CodecPhase phase, std::int64_t values,
       family_estimate(priced.seconds, impl_->sd_codec, kCodecKey, found->second.second);
   estimate.extrapolated = !priced.inside;
   return estimate;
+}
+
+std::optional<Estimate> CostModel::all_reduce(int ranks, LinkClass link, std::int64_t values,
+                                              const Format& wire) const {
+  if (impl_->all_reduces.empty()) {
+    return std::nullopt;
+  }
+  const std::string text = to_string(wire);
+  const std::string_view here = link == LinkClass::network ? "tcp_all_reduce" : "all_reduce";
+  for (const std::string_view family : {std::string_view("engine_all_reduce"), here}) {
+    const auto table = impl_->all_reduces.find(fmt::format("{}.{}", family, text));
+    if (table == impl_->all_reduces.end()) {
+      continue;
+    }
+    const auto grid = table->second.by_ranks.find(ranks);
+    if (grid == table->second.by_ranks.end()) {
+      continue;
+    }
+    const auto priced = grid->second.at({kValueBytes * static_cast<double>(values), 0, 0, 0});
+    Estimate estimate = family_estimate(
+        priced.seconds, family == here ? impl_->sd_all_reduce : impl_->sd_engine_all_reduce,
+        kCollectiveKey, table->second.provenance);
+    estimate.extrapolated = !priced.inside;
+    return estimate;
+  }
+  return std::nullopt;
 }
 
 Estimate CostModel::host(bool has_prefill, std::int64_t sequences, int ranks) const {

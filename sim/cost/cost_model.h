@@ -1,6 +1,6 @@
 // Prices operators from a profile. Immutable after construction, safe to share between threads.
-// Collectives are not priced here but simulated as flows (sim/network); their constants come from
-// the same profile through collective_constants().
+// Collectives are simulated as flows (sim/network), with constants from the same profile through
+// collective_constants(); only all-reduces that were measured just so are priced here.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 #include "sim/cost/gemm_format.h"
 #include "sim/cost/gemm_roofline.h"
 #include "sim/model/operator.h"
+#include "sim/spec/cluster.h"
 #include "sim/spec/profile.h"
 
 namespace foretoken {
@@ -43,6 +44,12 @@ class CostModel {
   // Codec work of one rank that reads or writes so many unpacked values; nothing where the profile
   // has no samples of that phase and wire (codec.quantise.int8/g128, ...).
   std::optional<Estimate> codec(CodecPhase phase, std::int64_t values, const Format& wire) const;
+  // An all-reduce of so many bf16 values on each rank, where the profile has measured calls with
+  // this wire between as many ranks: an engine's own kernels on its cluster (`engine_all_reduce`),
+  // or ours on this machine, in one memory (`all_reduce`) or over a network (`tcp_all_reduce`).
+  // Nothing: simulate it. `link` is the weakest between two of the ranks.
+  std::optional<Estimate> all_reduce(int ranks, LinkClass link, std::int64_t values,
+                                     const Format& wire) const;
   // Host time of one step (profile or preset; the caller has merged them into the profile).
   Estimate host(bool has_prefill, std::int64_t sequences, int ranks = 1) const;
   Estimate host_request() const;

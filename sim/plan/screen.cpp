@@ -147,7 +147,6 @@ std::shared_ptr<const std::optional<StepFloor>> Screener::floor(std::size_t inde
     context.collective = collective_costs(*candidate.cost);
     context.overlap = space_.problem().scenario.engine.overlap_collectives;
     context.memory = candidate.collectives;
-    read_engine_all_reduce(candidate.cost->profile(), context);
     try {
       return step_floor(context, layout.replicas[replica].stages, max_tokens_);
     } catch (const InputError&) {

@@ -127,7 +127,6 @@ StepContext Simulation::step_context() const {
   context.topology = topology_.get();
   context.collective = collective_costs(*cost_);
   context.overlap = scenario_.engine.overlap_collectives;
-  read_engine_all_reduce(cost_->profile(), context);
   context.memory = collectives_;
   context.wire = read_wire(cost_->profile());
   return context;

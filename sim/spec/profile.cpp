@@ -52,6 +52,8 @@ constexpr std::array kKeys{
                "fixed time of one call that reductions in the switch add"},
     ProfileKey{"collective.t0", Unit::time, "fixed time of one collective call"},
     ProfileKey{"collective.sd_family", Unit::number, "spread (log) of collectives"},
+    ProfileKey{"all_reduce.sd_family", Unit::number,
+               "spread (log) of all-reduces that were measured just so"},
     ProfileKey{"codec.*.t0", Unit::time, "fixed time of one codec kernel"},
     ProfileKey{"codec.*.bandwidth", Unit::bandwidth, "uncompressed bytes per second of the codec"},
     ProfileKey{"codec.sd_family", Unit::number, "spread (log) of the codec"},

@@ -76,24 +76,6 @@ CollectiveCosts collective_costs(const CostModel& cost) {
   return costs;
 }
 
-void read_engine_all_reduce(const Profile& profile, StepContext& context) {
-  const auto table = profile.samples.find("engine_all_reduce.bf16");
-  if (table == profile.samples.end()) {
-    return;
-  }
-  std::map<int, std::vector<SampleGrid::Point>> by_ranks;
-  for (const Sample& sample : table->second.samples) {
-    FT_CHECK(sample.shape.size() == 2 && sample.shape[1] > 0 && sample.seconds > 0);
-    by_ranks[static_cast<int>(sample.shape[0])].push_back(
-        {{static_cast<double>(sample.shape[1]), 0, 0, 0}, sample.seconds});
-  }
-  for (auto& [ranks, points] : by_ranks) {
-    context.engine_all_reduce.emplace(
-        ranks, SampleGrid(std::move(points), 1, std::array<double, SampleGrid::kMaxAxes>{}));
-  }
-  context.engine_all_reduce_provenance = table->second.provenance;
-}
-
 StepTimer::StepTimer(const StepContext& context, StagePlacement placement, int stage,
                      const CostDraw& draw, bool exact)
     : context_(context),
@@ -104,6 +86,10 @@ StepTimer::StepTimer(const StepContext& context, StagePlacement placement, int s
   if (context_.memory) {
     shared_collectives_ = context_.memory->group(placement_.gpus, placement_.next_gpus,
                                                  context_.builder->parallel().sequence);
+  }
+  for (const int gpu : placement_.gpus) {
+    weakest_link_ =
+        std::max(weakest_link_, context_.topology->route_class(placement_.gpus.front(), gpu));
   }
   for (const Segment& segment : context_.builder->build(probe(), stage_).segments) {
     for (const Operator& op : segment.operators) {
@@ -122,13 +108,11 @@ StepTimer::StepTimer(const StepContext& context, StagePlacement placement, int s
   }
 }
 
-// Uncompressed all-reduces of an engine that was measured on this many ranks.
-const SampleGrid* StepTimer::measured_all_reduce(const CollectiveOp& op) const {
-  if (op.kind != CollectiveKind::all_reduce || !(op.wire == kBf16)) {
-    return nullptr;
+std::optional<Estimate> StepTimer::measured_all_reduce(const CollectiveOp& op) const {
+  if (op.kind != CollectiveKind::all_reduce || op.values == 0 || placement_.gpus.size() < 2) {
+    return std::nullopt;
   }
-  const auto it = context_.engine_all_reduce.find(static_cast<int>(placement_.gpus.size()));
-  return it == context_.engine_all_reduce.end() ? nullptr : &it->second;
+  return context_.cost->all_reduce(ranks(), weakest_link_, op.values, op.wire);
 }
 
 CollectiveRequest StepTimer::request_of(const CollectiveOp& op) const {
@@ -193,12 +177,12 @@ Time StepTimer::wire_time(const CollectiveOp& op) const {
                            work.codec_passes * codec);
 }
 
-Time StepTimer::simulate_collective(const CollectiveOp& op) const {
+Time StepTimer::collective_alone(const CollectiveOp& op) const {
   if (over_wire(op)) {
     return wire_time(op);
   }
-  if (const SampleGrid* measured = measured_all_reduce(op)) {
-    return time_from_seconds(measured->at({2.0 * static_cast<double>(op.values), 0, 0, 0}).seconds);
+  if (const auto measured = measured_all_reduce(op)) {
+    return time_from_seconds(measured->seconds);
   }
   return fastest(request_of(op)).total;
 }
@@ -208,8 +192,10 @@ Provenance StepTimer::collective_provenance(const CollectiveOp& op) const {
     return weakest(context_.wire->provenance,
                    codec_price(*context_.cost, CodecPhase::reduce, op.values, op.wire).provenance);
   }
-  const Provenance provenance = measured_all_reduce(op) ? context_.engine_all_reduce_provenance
-                                                        : context_.collective.provenance;
+  if (const auto measured = measured_all_reduce(op)) {
+    return measured->provenance;
+  }
+  const Provenance provenance = context_.collective.provenance;
   return op.wire.quantised()
              ? weakest(
                    provenance,
@@ -220,18 +206,22 @@ Provenance StepTimer::collective_provenance(const CollectiveOp& op) const {
 StepTime StepTimer::collective_time(const CollectiveOp& op) {
   Time alone = kTimeZero;
   if (exact_) {
-    alone = simulate_collective(op);
+    alone = collective_alone(op);
   } else {
     const auto [it, fresh] = collectives_.try_emplace(key_of(op), kTimeZero);
     if (fresh) {
-      const auto simulate = [&] { return simulate_collective(op); };
-      it->second = shared_collectives_ ? shared_collectives_->get(op, simulate) : simulate();
+      const auto price = [&] { return collective_alone(op); };
+      it->second = shared_collectives_ ? shared_collectives_->get(op, price) : price();
     }
     alone = it->second;
   }
   Estimate estimate = collective_estimate();
-  estimate.seconds = to_seconds(alone);
   StepTime time;
+  if (const auto measured = over_wire(op) ? std::nullopt : measured_all_reduce(op)) {
+    estimate = *measured;
+    time.extrapolated = measured->extrapolated;
+  }
+  estimate.seconds = to_seconds(alone);
   const Time drawn = draw_.is_point() ? alone : draw_.duration(estimate);
   time.share.add(family_of(op), collective_provenance(op), drawn);
   return time;
@@ -276,7 +266,7 @@ std::optional<CollectiveAnatomy> StepTimer::anatomy(const Operator& op) const {
   const auto* collective = std::get_if<CollectiveOp>(&op.what);
   if (collective == nullptr || collective->values == 0 ||
       placement_.gpus.size() + placement_.next_gpus.size() < 2 ||
-      measured_all_reduce(*collective) != nullptr) {
+      measured_all_reduce(*collective)) {
     return std::nullopt;
   }
   return dissect(*context_.topology, context_.collective, chosen_request(*collective));
@@ -312,8 +302,7 @@ StepProgram StepTimer::program(const BatchShape& batch, bool with_work) {
     StepProgram::Part part;
     for (const Operator& op : segment.operators) {
       const auto* collective = std::get_if<CollectiveOp>(&op.what);
-      if (collective == nullptr || collective->values == 0 ||
-          measured_all_reduce(*collective) != nullptr) {
+      if (collective == nullptr || collective->values == 0 || measured_all_reduce(*collective)) {
         const StepTime time = operator_time(op);
         part.before.add(time);
         if (with_work) {

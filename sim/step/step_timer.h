@@ -19,7 +19,6 @@
 #include <vector>
 
 #include "sim/cost/cost_model.h"
-#include "sim/cost/sample_grid.h"
 #include "sim/cost/wire.h"
 #include "sim/metrics/metrics.h"
 #include "sim/model/graph_builder.h"
@@ -79,9 +78,6 @@ struct StepContext {
   // Share of the SMs that a collective takes while the next computation runs beside it; none: the
   // computation waits.
   std::optional<double> overlap;
-  // An engine's own all-reduce as measured, by ranks; empty: simulated.
-  std::map<int, SampleGrid> engine_all_reduce;
-  Provenance engine_all_reduce_provenance = Provenance::imported;
   // That timers of other layouts share; null: each timer simulates its own.
   std::shared_ptr<CollectiveMemory> memory = nullptr;
   // What joins the ranks of a tensor group, measured; none: the topology's links, simulated.
@@ -91,9 +87,6 @@ struct StepContext {
 // The constants of collectives, from the profile: fixed times, efficiency per link class, codec.
 // The result refers to `cost`, which must outlive it.
 CollectiveCosts collective_costs(const CostModel& cost);
-
-// Samples `engine_all_reduce.bf16` of the profile, into the context.
-void read_engine_all_reduce(const Profile& profile, StepContext& context);
 
 class StepTimer {
  public:
@@ -145,7 +138,8 @@ class StepTimer {
   };
 
   StepTime operator_time(const Operator& op);
-  const SampleGrid* measured_all_reduce(const CollectiveOp& op) const;
+  // Of an all-reduce that the profile has measured: it is not simulated.
+  std::optional<Estimate> measured_all_reduce(const CollectiveOp& op) const;
   StepTime collective_time(const CollectiveOp& op);
   Provenance collective_provenance(const CollectiveOp& op) const;
   CollectiveRequest request_of(const CollectiveOp& op) const;
@@ -154,7 +148,7 @@ class StepTimer {
   Estimate collective_estimate() const;
   CollectiveCosts drawn_costs() const;
   CollectiveTime fastest(CollectiveRequest request) const;
-  Time simulate_collective(const CollectiveOp& op) const;
+  Time collective_alone(const CollectiveOp& op) const;
   bool over_wire(const CollectiveOp& op) const;
   Time wire_time(const CollectiveOp& op) const;
   StepTime with_skew(StepTime time) const;
@@ -170,6 +164,7 @@ class StepTimer {
   int stage_;
   CostDraw draw_;
   bool exact_;
+  LinkClass weakest_link_ = LinkClass::nvlink;  // between the first rank and the others
   std::vector<AttentionTemplate> prefill_attention_, decode_attention_;
   std::vector<std::unique_ptr<StepTime>> by_tokens_, by_rows_;
   // Kind, values, and whether the wire is the scenario's: the logits always travel in bf16.

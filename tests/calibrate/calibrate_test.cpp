@@ -4,12 +4,14 @@
 #include <sys/resource.h>
 
 #include <atomic>
+#include <cmath>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "calibrate/agreement.h"
 #include "calibrate/bench/journal.h"
 #include "calibrate/bench/machine.h"
 #include "calibrate/fit/held_out.h"
@@ -269,6 +271,38 @@ TEST(SelfTest, Google_benchmarks_json_has_every_pass_and_its_aggregates) {
   EXPECT_EQ(json["benchmarks"][4]["aggregate_name"], "median");
   EXPECT_NEAR(json["benchmarks"][4]["real_time"], 2000, 1e-6);
   EXPECT_NEAR(json["benchmarks"][5]["real_time"], 1000, 1e-6);  // sd of 1, 2, 3 us
+}
+
+Profile profile_of(double factor, double sd) {
+  Profile profile;
+  profile.device = "Test CPU";
+  profile.file = "test.yaml";
+  profile.parameters["elementwise.sd_family"] = {sd, Provenance::measured, "test"};
+  for (const std::int64_t bytes : {1000, 10'000, 100'000}) {
+    profile.samples["elementwise.norm"].samples.push_back(
+        {{bytes}, factor * static_cast<double>(bytes) / 1e9});
+  }
+  return profile;
+}
+
+TEST(Agreement, Holds_where_the_difference_is_within_both_intervals) {
+  const auto rows = agreement(profile_of(1, 0.1), profile_of(1.1, 0.2));
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[0].table, "elementwise.norm");
+  EXPECT_EQ(rows[0].calls, 3);
+  EXPECT_NEAR(rows[0].median, 0.1, 1e-9);
+  EXPECT_NEAR(rows[0].half_width, std::expm1(0.1 * 1.6448536269514722), 1e-9);
+  EXPECT_EQ(rows[0].within, 1);
+  EXPECT_EQ(agreement(profile_of(1, 0.01), profile_of(1.1, 0.2))[0].within, 0);
+}
+
+TEST(Agreement, Is_asked_only_of_one_device_and_common_tables) {
+  Profile other = profile_of(1, 0.1);
+  other.device = "Another CPU";
+  EXPECT_THROW(agreement(profile_of(1, 0.1), other), InputError);
+  Profile bare = profile_of(1, 0.1);
+  bare.samples.clear();
+  EXPECT_THROW(agreement(profile_of(1, 0.1), bare), InputError);
 }
 
 }  // namespace

@@ -130,6 +130,13 @@ TEST(DeviceProfile, Every_family_of_a_step_comes_out_as_measured) {
       model.codec(CodecPhase::reduce, 3000, parse_format("int8/g128", FormatRole::wire));
   ASSERT_TRUE(codec.has_value());
   EXPECT_EQ(codec->provenance, Provenance::measured);
+  const Format int8 = parse_format("int8/g128", FormatRole::wire);
+  const auto all_reduce = model.all_reduce(2, LinkClass::nvlink, 16384, int8);
+  ASSERT_TRUE(all_reduce.has_value());
+  EXPECT_EQ(all_reduce->provenance, Provenance::measured);
+  EXPECT_DOUBLE_EQ(all_reduce->sd_family, profile.at("all_reduce.sd_family").value);
+  EXPECT_FALSE(model.all_reduce(4, LinkClass::nvlink, 16384, int8).has_value());
+  EXPECT_FALSE(model.all_reduce(2, LinkClass::network, 16384, int8).has_value());
   EXPECT_FALSE(
       model.codec(CodecPhase::reduce, 3000, parse_format("int4", FormatRole::wire)).has_value());
 }
@@ -141,7 +148,7 @@ TEST(DeviceProfile, Every_number_stands_in_the_table_of_known_keys_and_names_its
     EXPECT_TRUE(std::isfinite(parameter.value) && parameter.value >= 0) << key;
     EXPECT_NE(parameter.source.find("foretoken calibrate, 2026-01-01"), std::string::npos) << key;
   }
-  EXPECT_EQ(result.families.size(), 9u);
+  EXPECT_EQ(result.families.size(), 10u);
 }
 
 TEST(DeviceProfile, What_was_not_measured_is_left_out) {

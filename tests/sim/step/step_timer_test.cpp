@@ -119,6 +119,35 @@ TEST(StepTimer, A_measured_codec_is_used) {
   EXPECT_NEAR(codec.seconds, 2e-6 + 2e6 / 50e9, 1e-12);
 }
 
+// Between as many ranks over the same kind of link a measured call is not simulated; a library's
+// that was measured elsewhere only calibrates.
+TEST(StepTimer, An_all_reduce_that_was_measured_here_takes_what_it_took) {
+  ScenarioSpec scenario = small_scenario();
+  scenario.parallel.tensor = 2;
+  const std::int64_t bytes = 160 * scenario.model.hidden * 2;
+  const auto layer_time = [&](Provenance provenance, std::int64_t ranks) {
+    Profile profile = round_profile();
+    profile.samples["all_reduce.bf16"] = {
+        {{{ranks, bytes / 2}, 0.5}, {{ranks, bytes * 2}, 2}}, provenance, "test"};
+    const Simulation simulation(scenario, switched_topology(2), profile,
+                                make_workload(scenario.workload, nullptr, nullptr, scenario.seed));
+    StepTimer timer(simulation.step_context(), simulation.placements().front().stages.front(), 0,
+                    {}, false);
+    BatchShape batch = mixed_batch();
+    batch.prefill = {{153, 0}};  // 160 tokens with the seven that decode
+    for (const StepTimer::Line& line : timer.lines(batch)) {
+      if (line.name == "all_reduce" && line.segment.find("layers") != std::string::npos) {
+        EXPECT_EQ(line.anatomy.has_value(), provenance != Provenance::measured || ranks != 2);
+        return to_seconds(line.once);
+      }
+    }
+    return 0.0;
+  };
+  EXPECT_NEAR(layer_time(Provenance::measured, 2), 1, 1e-9);  // a power law between the samples
+  EXPECT_LT(layer_time(Provenance::imported, 2), 1e-3);
+  EXPECT_LT(layer_time(Provenance::measured, 4), 1e-3);
+}
+
 // A ring all-reduce is a ring reduce-scatter and a ring all-gather; two calls in place of one.
 TEST(StepTimer, Sequence_parallelism_sends_the_same_bytes_and_shortens_the_norms) {
   ScenarioSpec scenario = small_scenario();
