@@ -162,38 +162,39 @@ std::vector<double> foretold(const ResidualField::Samples& samples, const std::v
   return all;
 }
 
-// Region of the spread, by the Laplace density of each sample's surprise foretold from others.
-void fit_region(ResidualField::Samples& samples, const std::vector<int>& group, const LeftOut& out,
-                ResidualField::Settings& settings) {
+// The spread by region from the errors on groups left out, and the one factor by which nine tenths
+// of these errors, each judged by the surprises of the other groups, lie inside (normalised
+// conformal intervals: Lei, G'Sell, Rinaldo, Tibshirani, Wasserman 2018, section 5.2).
+// `spread`: what errors grow with, by sample. Returns the expected sd of each error.
+std::vector<double> fit_spread(ResidualField::Samples& samples, const std::vector<int>& group,
+                               const std::vector<double>& errors, const std::vector<double>& spread,
+                               ResidualField::Settings& settings) {
   samples.surprise.clear();
   for (std::size_t i = 0; i < samples.count(); ++i) {
-    samples.surprise.push_back(std::max(std::abs(out.error[i]) / std::sqrt(out.sd[i]), 1e-4));
+    samples.surprise.push_back(std::max(std::abs(errors[i]) / spread[i], 1e-4));
   }
-  double least = std::numeric_limits<double>::infinity();
-  ResidualField::Settings best = settings;
-  for (const double reach : {0.02, 0.05, 0.1, 0.2, 0.4, 1.0}) {
-    for (const double prior : {0.3, 1.0, 3.0}) {
-      ResidualField::Settings trial = settings;
-      trial.reach = reach;
-      trial.prior = prior;
-      const std::vector<double> expected = foretold(samples, group, trial);
-      double sum = 0;
-      for (std::size_t i = 0; i < samples.count(); ++i) {
-        sum += std::log(expected[i]) + samples.surprise[i] / expected[i];
-      }
-      if (sum < least) {
-        least = sum;
-        best = trial;
-      }
-    }
-  }
-  settings = best;
-  const std::vector<double> expected = foretold(samples, group, settings);
+  std::vector<double> sds = foretold(samples, group, settings);
   std::vector<double> ratios;
   for (std::size_t i = 0; i < samples.count(); ++i) {
-    ratios.push_back(samples.surprise[i] / expected[i]);
+    ratios.push_back(samples.surprise[i] / sds[i]);
   }
   settings.widen = quantile(ratios, 0.9) / kQuantile90;
+  for (std::size_t i = 0; i < samples.count(); ++i) {
+    sds[i] *= settings.widen * spread[i];
+  }
+  return sds;
+}
+
+// What errors grow with at each sample, were its group not measured: as at a call nobody measured,
+// without the sample's own excess noise.
+std::vector<double> spread_left_out(const ResidualField::Samples& samples, const Logs& logs,
+                                    const std::vector<int>& group) {
+  std::vector<double> spread = leave_groups_out(samples, logs, members_of(group)).sd;
+  for (std::size_t i = 0; i < samples.count(); ++i) {
+    const double variance = spread[i] * spread[i] - samples.excess[i] * samples.excess[i];
+    spread[i] = ResidualField::spread_of(std::sqrt(std::max(variance, 1e-8)));
+  }
+  return spread;
 }
 
 std::vector<double> fit_parameters(const OperatorTable& table,
@@ -263,9 +264,9 @@ Core fit_core(const OperatorTable& table, const std::vector<std::size_t>& rows,
   return core;
 }
 
+// Errors on groups left out, by sample: of formula and field, of the formula alone.
 struct CrossValidation {
-  LeftOut whole;                // by sample
-  std::vector<double> formula;  // errors of the formula alone
+  std::vector<double> whole, formula;
 };
 
 // Folds of whole groups, each predicted by a fit to the other folds.
@@ -274,8 +275,7 @@ CrossValidation cross_validate(const OperatorTable& table, const std::vector<std
   const auto groups = members_of(all.group);
   const std::size_t folds = std::min(kFolds, groups.size());
   CrossValidation validation;
-  validation.whole.error.resize(rows.size());
-  validation.whole.sd.resize(rows.size());
+  validation.whole.resize(rows.size());
   validation.formula.resize(rows.size());
   for (std::size_t fold = 0; fold < folds; ++fold) {
     std::vector<std::size_t> known, unseen;
@@ -298,8 +298,7 @@ CrossValidation cross_validate(const OperatorTable& table, const std::vector<std
       const double formula =
           std::log(table.formula(rows[i], core.parameters) / table.seconds[rows[i]]);
       validation.formula[i] = formula;
-      validation.whole.error[i] = formula + prediction.log_residual;
-      validation.whole.sd[i] = prediction.kriging_sd;
+      validation.whole[i] = formula + prediction.log_residual;
     }
   }
   return validation;
@@ -311,27 +310,18 @@ OperatorFit fit_operator(const OperatorTable& table, const std::vector<std::size
   FT_CHECK(!rows.empty(), "no samples to fit");
   Core core = fit_core(table, rows, std::nullopt);
   const CrossValidation validation = cross_validate(table, rows, core);
-  OperatorFit fit;
-  fit.parameters = core.parameters;
-  std::vector<double> sizes;
-  for (const double error : validation.formula) {
-    sizes.push_back(std::abs(error));
-  }
-  fit.sd_formula = quantile(sizes, 0.9) / kQuantile90;
-  if (mean_size(validation.formula) <= mean_size(validation.whole.error)) {
-    fit.left_out =
-        summarise_errors(validation.formula, std::vector<double>(rows.size(), fit.sd_formula));
-    return fit;
-  }
   ResidualField::Settings settings = settings_of(core.logs);
-  fit_region(core.samples, core.group, validation.whole, settings);
-  std::vector<double> sds = foretold(core.samples, core.group, settings);
-  for (std::size_t i = 0; i < sds.size(); ++i) {
-    sds[i] *= settings.widen * std::sqrt(validation.whole.sd[i]);
+  const bool helps = mean_size(validation.whole) < mean_size(validation.formula);
+  if (!helps) {
+    settings.sd = 0;
+    settings.noise = 1;
   }
-  fit.left_out = summarise_errors(validation.whole.error, sds);
-  fit.field.emplace(std::move(core.samples), std::move(settings));
-  return fit;
+  const std::vector<double>& errors = helps ? validation.whole : validation.formula;
+  const std::vector<double> spread = helps ? spread_left_out(core.samples, core.logs, core.group)
+                                           : std::vector<double>(rows.size(), 1.0);
+  const std::vector<double> sds = fit_spread(core.samples, core.group, errors, spread, settings);
+  return {core.parameters, ResidualField(std::move(core.samples), std::move(settings)),
+          summarise_errors(errors, sds)};
 }
 
 OperatorErrors test_operator_fit(const OperatorTable& table, const OperatorFit& fit,
@@ -339,15 +329,10 @@ OperatorErrors test_operator_fit(const OperatorTable& table, const OperatorFit& 
                                  const std::vector<std::size_t>& rows) {
   OperatorErrors errors;
   for (const std::size_t row : rows) {
-    double error = std::log(table.formula(row, parameters) / table.seconds[row]);
-    double sd = fit.sd_formula;
-    if (fit.field) {
-      const ResidualField::Prediction prediction = fit.field->at(table.where(row));
-      error += prediction.log_residual;
-      sd = prediction.sd;
-    }
-    errors.log_error.push_back(error);
-    errors.sd.push_back(sd);
+    const ResidualField::Prediction prediction = fit.field.at(table.where(row));
+    errors.log_error.push_back(std::log(table.formula(row, parameters) / table.seconds[row]) +
+                               prediction.log_residual);
+    errors.sd.push_back(prediction.sd);
   }
   return errors;
 }

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <functional>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -29,10 +28,10 @@ struct OperatorTable {
 
 struct OperatorFit {
   std::vector<double> parameters;
-  // Nothing when it does not lower the error on groups left out: then the formula stands alone.
-  std::optional<ResidualField> field;
-  double sd_formula = 0;  // of the logarithm, where there is no field
-  HeldOut left_out;       // whole groups of the samples, each predicted from the others
+  // Residuals and spread. Where residuals do not lower the error on groups left out, the formula
+  // stands alone: a field of sd 0.
+  ResidualField field;
+  HeldOut left_out;  // whole groups of the samples, each predicted from the others
 };
 
 // Parameters by least mean |log(measured / formula)|, then the field by the predictions of groups

@@ -55,6 +55,8 @@ ResidualField::ResidualField(Samples samples, Settings settings)
   FT_CHECK(samples_.surprise.empty() || samples_.surprise.size() == samples_.count());
 }
 
+double ResidualField::spread_of(double kriging_sd) { return std::pow(kriging_sd, 0.75); }
+
 double ResidualField::surprise_at(const Samples& samples, const Settings& settings,
                                   std::span<const double> where, std::span<const char> left_out) {
   if (samples.surprise.empty()) {
@@ -92,7 +94,7 @@ ResidualField::Prediction ResidualField::at(std::span<const double> where) const
   prediction.kriging_sd =
       std::sqrt(std::max(variance + settings_.noise * settings_.noise - explained, 1e-8));
   prediction.sd = settings_.widen * surprise_at(samples_, settings_, where, {}) *
-                  std::sqrt(prediction.kriging_sd);
+                  spread_of(prediction.kriging_sd);
   return prediction;
 }
 

@@ -8,9 +8,9 @@
 //
 // The spread is sharpened by region: kernels change with the shape, so that a formula errs more in
 // some regions than in others. Where held-out samples erred more than elsewhere, so will their
-// neighbours. It is widen x surprise x sqrt(kriging sd): the square root, because kriging's own sd
-// grows with the distance to samples faster than errors do (least interval score on the public
-// tables among the powers 0, 0.5, 0.75 and 1).
+// neighbours. It is widen x surprise x kriging sd^0.75: a power below 1, because kriging's own sd
+// falls faster towards samples than errors do. With sd = 0 and noise = 1 there is no residual
+// anywhere and the spread, by region alone, is that of the formula.
 //
 // Immutable; safe to share between threads. Cost of a prediction: O(samples^2); made for hundreds.
 #pragma once
@@ -30,8 +30,8 @@ class ResidualField {
     double noise = 0;             // of one sample
     std::vector<double> lengths;  // one for each axis
     // Region of the spread: reach in lengths, and how many samples the mean is worth.
-    double reach = 1;
-    double prior = 1;
+    double reach = 0.1;
+    double prior = 0.3;
     double widen = 1;  // so that nominal intervals cover what they promise
   };
   struct Samples {
@@ -39,7 +39,7 @@ class ResidualField {
     std::vector<double> at;        // samples x axes
     std::vector<double> residual;  // logarithms
     std::vector<double> excess;    // noise of single samples beyond the common one (outliers)
-    std::vector<double> surprise;  // |held-out error| / sqrt(kriging sd); empty: 1 everywhere
+    std::vector<double> surprise;  // |held-out error| / spread_of(kriging sd); empty: 1 everywhere
     std::size_t count() const { return residual.size(); }
   };
 
@@ -54,6 +54,9 @@ class ResidualField {
   Prediction at(std::span<const double> where) const;
 
   const Settings& settings() const { return settings_; }
+
+  // What errors grow with: kriging sd^0.75.
+  static double spread_of(double kriging_sd);
 
   // Mean surprise around a point, `surprise` by sample; samples whose `left_out` is true are
   // skipped.

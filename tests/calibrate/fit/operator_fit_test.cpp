@@ -15,8 +15,8 @@ namespace {
 constexpr double kT0 = 1e-5, kRate = 1e12;
 
 // Calls of 2^x bytes in 16 groups y. Times follow t0 + bytes / rate, times a smooth wave over (x,
-// y) and a factor per call.
-OperatorTable table_of(double wave, double noise) {
+// y) and a factor per call, whose spread is `noise` below 2^20 bytes and `noise_above` from there.
+OperatorTable table_of(double wave, double noise, double noise_above) {
   OperatorTable table;
   RandomStream random(3, "operator_fit_test");
   table.axes = 2;
@@ -24,9 +24,9 @@ OperatorTable table_of(double wave, double noise) {
     for (int x = 10; x < 30; ++x) {
       table.at.insert(table.at.end(), {static_cast<double>(x), static_cast<double>(y)});
       table.group.push_back(y);
-      table.seconds.push_back(
-          (kT0 + std::exp2(x) / kRate) *
-          std::exp(wave * std::sin(0.4 * x + 0.2 * y) + noise * random.normal()));
+      table.seconds.push_back((kT0 + std::exp2(x) / kRate) *
+                              std::exp(wave * std::sin(0.4 * x + 0.2 * y) +
+                                       (x < 20 ? noise : noise_above) * random.normal()));
     }
   }
   table.start = {1e-6, 1e11};
@@ -35,6 +35,8 @@ OperatorTable table_of(double wave, double noise) {
   };
   return table;
 }
+
+OperatorTable table_of(double wave, double noise) { return table_of(wave, noise, noise); }
 
 std::vector<std::size_t> rows_of(const OperatorTable& table, bool even) {
   std::vector<std::size_t> rows;
@@ -56,11 +58,32 @@ TEST(OperatorFit, Recovers_the_formula_of_exact_data) {
 TEST(OperatorFit, Residuals_of_neighbours_lower_the_error_on_groups_not_seen) {
   const OperatorTable table = table_of(0.3, 0.01);
   const OperatorFit fit = fit_operator(table, rows_of(table, true));
-  ASSERT_TRUE(fit.field.has_value());
+  EXPECT_GT(fit.field.settings().sd, 0);
   const auto errors = test_operator_fit(table, fit, fit.parameters, rows_of(table, false));
   const HeldOut held_out = summarise_errors(errors.log_error, errors.sd);
   EXPECT_LT(held_out.mean, 0.05);  // the wave alone makes 0.3 x 2 / pi = 19 %
   EXPECT_GE(held_out.coverage, 0.75);
+}
+
+TEST(OperatorFit, Intervals_are_wide_where_calls_err_and_narrow_elsewhere) {
+  const OperatorTable table = table_of(0, 0.01, 0.1);
+  const OperatorFit fit = fit_operator(table, rows_of(table, true));
+  const auto rows = rows_of(table, false);
+  const auto errors = test_operator_fit(table, fit, fit.parameters, rows);
+  double below = 0, above = 0;
+  OperatorErrors calm;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (table.where(rows[i])[0] < 20) {
+      below += errors.sd[i];
+      calm.log_error.push_back(errors.log_error[i]);
+      calm.sd.push_back(errors.sd[i]);
+    } else {
+      above += errors.sd[i];
+    }
+  }
+  EXPECT_GT(above, 3 * below);  // ten calls of each group are below, ten above
+  EXPECT_NEAR(summarise_errors(errors.log_error, errors.sd).coverage, 0.9, 0.07);
+  EXPECT_NEAR(summarise_errors(calm.log_error, calm.sd).coverage, 0.9, 0.1);
 }
 
 TEST(OperatorFit, Is_deterministic) {

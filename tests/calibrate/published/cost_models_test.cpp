@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -55,22 +56,28 @@ TEST_F(CostModelsTest, Mean_errors_on_unseen_calls_stay_within_their_targets) {
 }
 
 TEST_F(CostModelsTest, Intervals_cover_about_what_they_promise) {
-  // 85 to 95 % is the aim; single tables may leave it by a few points, their mean may not.
+  // 85 to 95 % and a ratio of 2.5 are the aim. Single tables leave the first by some points, their
+  // mean does not. The ratio is missed: these numbers were seen, and must not grow.
   double sum = 0;
+  double log_ratios = 0;
+  int inside = 0;
   int count = 0;
   for (const CostModelRow& row : rows()) {
     const std::string name = row.family + " on " + row.device + ", " + row.file;
     EXPECT_GE(row.held_out.coverage, 0.75) << name;
     EXPECT_LE(row.held_out.coverage, 0.98) << name;
     if (row.sizes == 0) {
-      // vidur's times are rounded to 1 us, which is much of a short pass.
-      EXPECT_LE(sharpness(row.held_out), row.family.starts_with("elementwise") ? 16 : 6.5) << name;
+      EXPECT_LE(sharpness(row.held_out), 5.5) << name;
+      log_ratios += std::log(sharpness(row.held_out));
+      inside += row.held_out.coverage >= 0.85 && row.held_out.coverage <= 0.95 ? 1 : 0;
       sum += row.held_out.coverage;
       ++count;
     }
   }
   EXPECT_GE(sum / count, 0.86);
   EXPECT_LE(sum / count, 0.93);
+  EXPECT_LE(std::exp(log_ratios / count), 3.15);  // 3.08; of Laplace errors 3.32
+  EXPECT_GE(inside, count - 11);
 }
 
 TEST_F(CostModelsTest, The_published_page_is_what_the_command_makes) {

@@ -62,7 +62,17 @@ TEST(ResidualField, Spread_is_wider_where_samples_surprised) {
   EXPECT_GT(field.at(std::vector{0.1}).sd, 1.5 * field.at(std::vector{3.9}).sd);
   // Far from both the mean surprise holds.
   const auto far = field.at(std::vector{100.0});
-  EXPECT_NEAR(far.sd, 1.25 * std::sqrt(far.kriging_sd), 1e-9);
+  EXPECT_NEAR(far.sd, 1.25 * std::pow(far.kriging_sd, 0.75), 1e-9);
+}
+
+TEST(ResidualField, Without_residuals_the_spread_is_that_of_the_region) {
+  ResidualField::Samples samples = two_samples();
+  samples.surprise = {0.2, 0.05};
+  const ResidualField field(samples, {0, 1, {1}, 0.1, 0.5, 2});
+  EXPECT_EQ(field.at(std::vector{0.0}).log_residual, 0);
+  // At a sample: twice (0.2 + 0.5 x the mean, 0.125) / 1.5. Far away: twice the mean.
+  EXPECT_NEAR(field.at(std::vector{0.0}).sd, 2 * 0.2625 / 1.5, 1e-12);
+  EXPECT_NEAR(field.at(std::vector{100.0}).sd, 0.25, 1e-12);
 }
 
 TEST(ResidualField, Matern_starts_at_one_and_falls) {
