@@ -258,7 +258,8 @@ struct CudaBench::Impl {
           kMostCopies, seconds);
     }
     if (name == "rope") {
-      const std::int64_t rows = bytes / (2 * 40 * 128 * 2 + 128 * 2 + 8), stride = std::int64_t{48} * 128;
+      const std::int64_t rows = bytes / (2 * 40 * 128 * 2 + 128 * 2 + 8),
+                         stride = std::int64_t{48} * 128;
       Bytes x = buffer(rows * stride);
       std::vector<std::int64_t> positions(size(rows));
       std::iota(positions.begin(), positions.end(), std::int64_t{0});
