@@ -82,22 +82,6 @@ std::vector<const std::uint8_t*> pointers(const std::vector<Bytes>& messages) {
   return list;
 }
 
-// Unquantised messages may differ in the payload of a NaN, nothing else may: hardware widens and
-// narrows NaNs in its own ways.
-void expect_same_message(const WireFormat& format, const Bytes& actual, const Bytes& expected,
-                         const std::string& what) {
-  switch (format.kind) {
-    case WireFormat::Kind::fp32:
-      return expect_same(actual, expected, ValueType::fp32, what);
-    case WireFormat::Kind::bf16:
-      return expect_same(actual, expected, ValueType::bf16, what);
-    case WireFormat::Kind::fp16:
-      return expect_same(actual, expected, ValueType::fp16, what);
-    default:
-      ASSERT_EQ(actual, expected) << what;
-  }
-}
-
 TEST(CodecDevice, Every_format_and_special_value_packs_and_unpacks_like_the_reference) {
   const std::vector<Pattern> all = patterns(2 * kBlockValues);
   std::size_t turn = 0;

@@ -144,4 +144,21 @@ inline void expect_same(const std::vector<std::uint8_t>& actual,
   }
 }
 
+// Unquantised messages may differ in the payload of a NaN, nothing else may: hardware widens and
+// narrows NaNs in its own ways.
+inline void expect_same_message(const WireFormat& format, const std::vector<std::uint8_t>& actual,
+                                const std::vector<std::uint8_t>& expected,
+                                const std::string& what) {
+  switch (format.kind) {
+    case WireFormat::Kind::fp32:
+      return expect_same(actual, expected, ValueType::fp32, what);
+    case WireFormat::Kind::bf16:
+      return expect_same(actual, expected, ValueType::bf16, what);
+    case WireFormat::Kind::fp16:
+      return expect_same(actual, expected, ValueType::fp16, what);
+    default:
+      ASSERT_EQ(actual, expected) << what;
+  }
+}
+
 }  // namespace foretoken::kernels
