@@ -51,6 +51,10 @@ function(foretoken_test name)
   set(target ${name}_test)
   add_executable(${target} ${ARG_SOURCES})
   foretoken_publish(${target} tests)  # shared fixtures
+  # Sanitised, a test's own code takes longer to optimise than to run; kernels' tests compute.
+  if(FORETOKEN_SANITIZE AND NOT name MATCHES "^kernels")
+    set_source_files_properties(${ARG_SOURCES} PROPERTIES COMPILE_OPTIONS -O0)
+  endif()
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   target_link_libraries(${target} PRIVATE foretoken_options foretoken_warnings GTest::gtest_main
                                           GTest::gmock ${ARG_LIBRARIES})
