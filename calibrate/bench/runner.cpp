@@ -30,19 +30,30 @@ std::vector<std::size_t> shuffled(std::size_t count, int pass) {
 
 // The twentieth part of the passes is faster: a single lucky reading, or a clock that was high for
 // a moment, must not make all others look slow.
-double fast_sentinel(const std::vector<PassResult>& passes) {
-  std::vector<double> readings;
-  readings.reserve(passes.size());
-  for (const PassResult& pass : passes) {
-    readings.push_back(pass.sentinel);
-  }
-  if (readings.empty()) {
-    return 0;
-  }
+double fast_reading(std::vector<double> readings) {
   const auto fast = readings.begin() + static_cast<std::ptrdiff_t>(readings.size() / 20);
   std::nth_element(readings.begin(), fast, readings.end());
   return *fast;
 }
+
+// Whether a pass was quiet: by the sentinel's readings on as many cores, as two that share a cache
+// or an execution unit slow each other down.
+class Quiet {
+ public:
+  Quiet(const std::vector<PassResult>& passes, double tolerance) {
+    std::map<int, std::vector<double>> readings;
+    for (const PassResult& pass : passes) {
+      readings[pass.cores].push_back(pass.sentinel);
+    }
+    for (auto& [cores, values] : readings) {
+      limit_[cores] = tolerance * fast_reading(std::move(values));
+    }
+  }
+  bool operator()(const PassResult& pass) const { return pass.sentinel <= limit_.at(pass.cores); }
+
+ private:
+  std::map<int, double> limit_;
+};
 
 double lower_median(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>((values.size() - 1) / 2);
@@ -53,7 +64,7 @@ double lower_median(std::vector<double> values) {
 class Runner {
  public:
   Runner(const std::vector<BenchCase>& cases, const RunnerOptions& options,
-         const std::function<double()>& sentinel, Journal& journal, const RunProgress& progress)
+         const Sentinel& sentinel, Journal& journal, const RunProgress& progress)
       : cases_(cases),
         options_(options),
         sentinel_(sentinel),
@@ -104,21 +115,21 @@ class Runner {
     const bool known = measured_ > 20;  // how long one takes
     progress_(bench.family, done / wanted,
               known ? std::min(left, elapsed / measured_ * (wanted - done)) : left);
-    const double before = sentinel_();
+    const double before = sentinel_(bench.cores);
     const Timing timing = bench.measure(options_.seconds_per_pass);
-    const double around = std::max(before, sentinel_());
+    const double around = std::max(before, sentinel_(bench.cores));
     journal_.append({bench.family, bench.shape, pass, timing.*bench.statistic, timing.best,
-                     timing.p90, timing.samples, around});
+                     timing.p90, timing.samples, around, bench.cores});
     ++done_[key(bench)];
     ++measured_;
   }
 
   // Those that lack quiet passes, most in need first.
   std::vector<std::size_t> noisy_cases() const {
-    const double limit = options_.quiet * fast_sentinel(journal_.results());
+    const Quiet is_quiet(journal_.results(), options_.quiet);
     std::map<CaseKey, int> quiet;
     for (const PassResult& pass : journal_.results()) {
-      quiet[{pass.family, pass.shape}] += pass.sentinel <= limit ? 1 : 0;
+      quiet[{pass.family, pass.shape}] += is_quiet(pass) ? 1 : 0;
     }
     std::vector<std::size_t> noisy;
     for (const int have : {0, 1}) {
@@ -144,7 +155,7 @@ class Runner {
 
   const std::vector<BenchCase>& cases_;
   const RunnerOptions& options_;
-  const std::function<double()>& sentinel_;
+  const Sentinel& sentinel_;
   Journal& journal_;
   const RunProgress& progress_;
   double begin_;
@@ -156,7 +167,7 @@ class Runner {
 }  // namespace
 
 RunResult summarise_passes(const std::vector<PassResult>& passes, double quiet) {
-  const double limit = quiet * fast_sentinel(passes);
+  const Quiet is_quiet(passes, quiet);
   struct Found {
     std::vector<double> quiet, all;
     double least = std::numeric_limits<double>::infinity(), p90 = 0;
@@ -165,7 +176,7 @@ RunResult summarise_passes(const std::vector<PassResult>& passes, double quiet) 
   for (const PassResult& pass : passes) {
     Found& entry = found[{pass.family, pass.shape}];
     entry.all.push_back(pass.seconds);
-    if (pass.sentinel <= limit) {
+    if (is_quiet(pass)) {
       entry.quiet.push_back(pass.seconds);
     }
     entry.least = std::min(entry.least, pass.least);
@@ -198,8 +209,7 @@ RunResult summarise_passes(const std::vector<PassResult>& passes, double quiet) 
 }
 
 RunResult run_cases(const std::vector<BenchCase>& cases, const RunnerOptions& options,
-                    const std::function<double()>& sentinel, Journal& journal,
-                    const RunProgress& progress) {
+                    const Sentinel& sentinel, Journal& journal, const RunProgress& progress) {
   return Runner(cases, options, sentinel, journal, progress).run();
 }
 

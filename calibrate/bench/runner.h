@@ -45,10 +45,12 @@ struct RunResult {
 // `family` at hand, share of the work done, seconds left.
 using RunProgress = std::function<void(const std::string& family, double share, double left)>;
 
-// `sentinel` runs a fixed kernel and returns its seconds; it may first move to a quieter core.
+// `sentinel` runs a fixed kernel on so many cores at once and returns the seconds of the slowest;
+// it may first move to a quieter core.
+using Sentinel = std::function<double(int cores)>;
+
 RunResult run_cases(const std::vector<BenchCase>& cases, const RunnerOptions& options,
-                    const std::function<double()>& sentinel, Journal& journal,
-                    const RunProgress& progress);
+                    const Sentinel& sentinel, Journal& journal, const RunProgress& progress);
 
 // The same from what the journal holds alone. Pure.
 RunResult summarise_passes(const std::vector<PassResult>& passes, double quiet);
