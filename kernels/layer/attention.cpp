@@ -10,7 +10,6 @@
 namespace foretoken::kernels {
 namespace {
 
-constexpr std::int64_t kKeyBlock = 128;  // positions between two updates of the running softmax
 constexpr float kNothing = -std::numeric_limits<float>::infinity();
 
 std::int64_t round_up(std::int64_t value, std::int64_t step) {
@@ -26,233 +25,193 @@ std::int64_t first_visible(const AttentionShape& shape, std::int64_t position) {
   return shape.window == 0 ? 0 : std::max<std::int64_t>(0, position + 1 - shape.window);
 }
 
-// Keys or values of one kv head as bf16 tiles (packed_weights.h), without their scales: a byte is
-// exact in bf16, its product with a scale is not.
-struct HeadTiles {
-  std::vector<std::uint16_t> keys;    // channels = positions, k = head_dim
-  std::vector<std::uint16_t> values;  // channels = head_dim, k = positions
-  std::vector<float> key_scales, value_scales;
-  std::int64_t padded_dim = 0, padded_length = 0;
-};
-
-// Position of (channel, k) in tiles whose blocks of 16 channels hold `k_tiles` tiles each.
-std::size_t tile_index(std::int64_t channel, std::int64_t k, std::int64_t k_tiles) {
-  return static_cast<std::size_t>((channel / 16 * k_tiles + k / 32) * 512 + k % 32 / 2 * 32 +
-                                  channel % 16 * 2 + k % 2);
-}
-
-void load_head(const PagedKvCache& cache, const SequenceView& sequence, int kv_head,
-               HeadTiles& tiles) {
-  const int dim = cache.shape().head_dim;
-  tiles.padded_dim = round_up(dim, 32);
-  tiles.padded_length = round_up(sequence.length, kKeyBlock);
-  const auto count = static_cast<std::size_t>(tiles.padded_dim * tiles.padded_length);
-  tiles.keys.assign(count, 0);
-  tiles.values.assign(count, 0);
-  tiles.key_scales.assign(static_cast<std::size_t>(tiles.padded_length), 0);
-  tiles.value_scales.assign(static_cast<std::size_t>(tiles.padded_length), 0);
-  const VectorOps& ops = vector_ops(cpu_features());
-  std::vector<float> row(static_cast<std::size_t>(dim));
-  const std::int64_t dim_tiles = tiles.padded_dim / 32, length_tiles = tiles.padded_length / 32;
-  for (std::int64_t position = 0; position < sequence.length; ++position) {
-    const auto at = static_cast<std::size_t>(position);
-    const auto key = cache.key(sequence.blocks, position, kv_head);
-    ops.widen(key.values, cache.shape().format, 1.0F, dim, row.data());
-    for (std::int64_t i = 0; i < dim; ++i) {
-      tiles.keys[tile_index(position, i, dim_tiles)] =
-          to_bf16(row[static_cast<std::size_t>(i)]).bits;
-    }
-    tiles.key_scales[at] = key.scale;
-    const auto value = cache.value(sequence.blocks, position, kv_head);
-    ops.widen(value.values, cache.shape().format, 1.0F, dim, row.data());
-    for (std::int64_t i = 0; i < dim; ++i) {
-      tiles.values[tile_index(i, position, length_tiles)] =
-          to_bf16(row[static_cast<std::size_t>(i)]).bits;
-    }
-    tiles.value_scales[at] = value.scale;
-  }
-}
-
-// Rows of the left operand, as the instruction set wants them: bf16 tiles or fp32 rows.
-class LeftOperand {
+// One kv head of one sequence: its keys and values as the products want them, and 32 queries at a
+// time, one per (token, query head of the group), that pass over them. Grows, and is used again for
+// the next head.
+class PrefillHead {
  public:
-  LeftOperand(ActivationLayout layout, std::int64_t k)
-      : tiles_(layout == ActivationLayout::tiles),
-        k_(k),
-        memory_(static_cast<std::size_t>(kBlockRows * k) * (tiles_ ? 2 : 4)) {}
-
-  void set(int row, std::int64_t i, float value) {
-    if (tiles_) {
-      memory_.as<Bf16>()[row / 16 * 16 * k_ + i / 32 * 512 + row % 16 * 32 + i % 32] =
-          to_bf16(value);
-    } else {
-      memory_.as<float>()[row * k_ + i] = value;
-    }
-  }
-  // Columns [i, i + 32) of a row as products; i is a multiple of 32.
-  void set_products(int row, std::int64_t i, const float* a, const float* b, const VectorOps& ops) {
-    if (tiles_) {
-      ops.multiply_narrow(
-          a, b, 32,
-          memory_.as<std::uint16_t>() + row / 16 * 16 * k_ + i / 32 * 512 + row % 16 * 32);
-    } else {
-      ops.multiply(a, b, 1.0F, 32, memory_.as<float>() + row * k_ + i);
-    }
-  }
-  const void* data() const { return memory_.as(); }
-  std::int64_t stride() const { return tiles_ ? 16 * k_ * 2 : k_ * 4; }
-
- private:
-  bool tiles_;
-  std::int64_t k_;
-  PageBuffer memory_;
-};
-
-// Up to 32 rows, one per (token, query head of the group), that share a kv head.
-class QueryBlock {
- public:
-  QueryBlock(const AttentionShape& shape, const PagedKvCache& cache, const SequenceView& sequence,
-             const HeadTiles& tiles, int kv_head)
+  PrefillHead(const AttentionShape& shape, const PagedKvCache& cache, const SequenceView& sequence,
+              const PrefillKernels& kernels)
       : shape_(shape),
+        cache_(cache),
         sequence_(sequence),
-        tiles_(tiles),
-        kernels_(kernels_of(available_isas(cpu_features()).front())),
+        kernels_(kernels),
         ops_(vector_ops(cpu_features())),
         dim_(cache.shape().head_dim),
+        padded_dim_(static_cast<int>(round_up(dim_, 32))),
         group_(shape.heads / cache.shape().kv_heads),
-        first_head_(kv_head * group_),
-        queries_(kernels_.float_layout, tiles.padded_dim),
-        weights_(kernels_.float_layout, kKeyBlock),
-        out_(static_cast<std::size_t>(kBlockRows * tiles.padded_dim)) {}
+        rows_(sequence.new_tokens * group_),
+        // What a head_dim or a format lacks to be read in place passes through these.
+        wide_(static_cast<std::size_t>(padded_dim_)),
+        ones_(static_cast<std::size_t>(padded_dim_), 1.0F),
+        zeros_(static_cast<std::size_t>(padded_dim_)),
+        narrow_(static_cast<std::size_t>(kPrefillQueries * padded_dim_)) {
+    const auto dim = static_cast<std::size_t>(padded_dim_);
+    sums_.reserve(kQueryBlocks * kPrefillQueries * dim * sizeof(float));
+    queries_.reserve(kQueryBlocks * kPrefillQueries * dim * 4);
+    blocks_.resize(kQueryBlocks);
+  }
 
-  // Rows [first, first + rows) of the kv head's new_tokens * group rows.
-  void run(std::int64_t first, int rows, const Bf16* queries, Bf16* out) {
-    rows_ = rows;
-    first_ = first;
-    load_queries(queries);
-    std::fill(out_.begin(), out_.end(), 0.0F);
-    for (SoftmaxState& state : states_) {
-      state = {kNothing, 0};
+  void run(int kv_head, const Bf16* queries, Bf16* out) {
+    kv_head_ = kv_head;
+    load_keys();
+    for (std::int64_t row = 0; row < rows_; row += kQueryBlocks * kPrefillQueries) {
+      PrefillTask task{keys_.data(), blocks_.data(), 0, padded_dim_, key_stride()};
+      for (std::int64_t first = row; first < rows_ && task.query_blocks < kQueryBlocks;
+           first += kPrefillQueries) {
+        load_queries(task.query_blocks++, first, queries);
+      }
+      kernels_.attend(task);
+      for (int i = 0; i < task.query_blocks; ++i) {
+        store(i, row + i * kPrefillQueries, out);
+      }
     }
-    const std::int64_t last = position(rows - 1);
-    for (std::int64_t key = first_visible(shape_, position(0)) / kKeyBlock * kKeyBlock; key <= last;
-         key += kKeyBlock) {
-      scores(key);
-      soften(key);
-      add_values(key);
-    }
-    store(out);
   }
 
  private:
-  std::int64_t token(int row) const { return (first_ + row) / group_; }
-  std::int64_t position(int row) const {
-    return sequence_.length - sequence_.new_tokens + token(row);
+  // Blocks of queries that share a block of keys and values while it is in the caches.
+  static constexpr int kQueryBlocks = 8;
+
+  std::int64_t position(std::int64_t row) const {
+    return sequence_.length - sequence_.new_tokens + row / group_;
   }
-  std::int64_t query_offset(int row) const {
-    return (token(row) * shape_.heads + first_head_ + (first_ + row) % group_) * dim_;
+  std::int64_t query_offset(std::int64_t row) const {
+    return (row / group_ * shape_.heads + kv_head_ * group_ + row % group_) * dim_;
+  }
+  bool in_place() const {
+    return kernels_.keys_in_place && dim_ == padded_dim_ && cache_.shape().format == KvFormat::bf16;
+  }
+  std::int64_t key_stride() const {
+    return std::int64_t{padded_dim_} * (in_place() ? 2 : kernels_.element_bytes);
   }
 
-  void load_queries(const Bf16* queries) {
-    for (int row = 0; row < rows_; ++row) {
-      for (std::int64_t i = 0; i < dim_; ++i) {
-        queries_.set(row, i, to_float(queries[query_offset(row) + i]));
-      }
+  void load_keys() {
+    const std::int64_t first = first_visible(shape_, position(0)) / kPrefillKeys * kPrefillKeys;
+    const std::int64_t end = round_up(sequence_.length, kPrefillKeys);
+    const auto count = static_cast<std::size_t>(end - first);
+    packed_values_.reserve(count * static_cast<std::size_t>(padded_dim_ * kernels_.element_bytes));
+    if (!in_place()) {
+      packed_keys_.reserve(count * static_cast<std::size_t>(padded_dim_ * kernels_.element_bytes));
+    }
+    constexpr float kLog2E = 1.44269504088896341F;
+    factors_.assign(count, shape_.scale * kLog2E);
+    value_scales_.assign(count, 0.0F);
+    keys_.assign(static_cast<std::size_t>(end / kPrefillKeys), {});
+    for (std::int64_t at = first; at < end; at += kPrefillKeys) {
+      load_block(at, at - first);
     }
   }
 
-  FloatTask task(const LeftOperand& left) const {
-    FloatTask task;
-    task.a = left.data();
-    task.a_stride = left.stride();
-    task.rows = rows_;
-    return task;
-  }
-
-  // scores_[row][j] = q . k * scales, -inf where the row must not look.
-  void scores(std::int64_t key) {
-    FloatTask multiply = task(queries_);
-    multiply.k_tiles = multiply.group_tiles = tiles_.padded_dim / 32;
-    multiply.b_stride = multiply.k_tiles * 512;
-    multiply.c = product_;
-    for (std::int64_t j = 0; j < kKeyBlock; j += kBlockChannels) {
-      multiply.b = tiles_.keys.data() + (key + j) / 16 * multiply.b_stride;
-      kernels_.float_block(multiply);
-      for (int row = 0; row < rows_; ++row) {
-        ops_.multiply(product_ + row * kBlockChannels, tiles_.key_scales.data() + key + j,
-                      shape_.scale, kBlockChannels, scores_[row] + j);
-      }
+  // Positions [at, at + 128), of which those behind the end are zeros or whatever else.
+  void load_block(std::int64_t at, std::int64_t offset) {
+    const bool scaled = cache_.shape().format != KvFormat::bf16;
+    PrefillKeys& keys = keys_[static_cast<std::size_t>(at / kPrefillKeys)];
+    keys.factors = factors_.data() + offset;
+    keys.value_scales = scaled ? value_scales_.data() + offset : nullptr;
+    for (std::int64_t i = 0; scaled && i < kPrefillKeys && at + i < sequence_.length; ++i) {
+      factors_[static_cast<std::size_t>(offset + i)] *= key(at + i).scale;
+      value_scales_[static_cast<std::size_t>(offset + i)] = value(at + i).scale;
     }
-    for (int row = 0; row < rows_; ++row) {
-      const std::int64_t high = position(row), low = first_visible(shape_, high);
-      for (std::int64_t j = 0; j < std::clamp<std::int64_t>(low - key, 0, kKeyBlock); ++j) {
-        scores_[row][j] = kNothing;
+    const std::int64_t bytes = std::int64_t{padded_dim_} * kernels_.element_bytes;
+    for (int page = 0; page < kPrefillKeys / kPrefillPage; ++page) {
+      const std::int64_t from = at + page * kPrefillPage;
+      if (in_place()) {  // behind the end any page will do
+        keys.keys[page] =
+            key(std::min(from, (sequence_.length - 1) / kPrefillPage * kPrefillPage)).values;
+        continue;
       }
-      for (std::int64_t j = std::clamp<std::int64_t>(high + 1 - key, 0, kKeyBlock); j < kKeyBlock;
-           ++j) {
-        scores_[row][j] = kNothing;
-      }
+      std::uint8_t* const to = packed_keys_.as() + (offset + page * kPrefillPage) * bytes;
+      kernels_.pack_keys(bf16_rows(kPrefillPage, from, [&](std::int64_t p) { return key(p); }),
+                         padded_dim_, to);
+      keys.keys[page] = to;
+    }
+    keys.values = packed_values_.as() + offset * bytes;
+    for (int i = 0; i < kPrefillKeys; i += kPrefillValues) {
+      kernels_.pack_values(
+          bf16_rows(kPrefillValues, at + i, [&](std::int64_t p) { return value(p); }), padded_dim_,
+          packed_values_.as() + (offset + i) * bytes);
     }
   }
+  PagedKvCache::Row key(std::int64_t position) const {
+    return cache_.key(sequence_.blocks, position, kv_head_);
+  }
+  PagedKvCache::Row value(std::int64_t position) const {
+    return cache_.value(sequence_.blocks, position, kv_head_);
+  }
 
-  // Scores to weights against the running maximum; what was summed before is rescaled.
-  void soften(std::int64_t key) {
-    for (int row = 0; row < rows_; ++row) {
-      SoftmaxState& state = states_[row];
-      const float largest = std::max(state.max, ops_.maximum(scores_[row], kKeyBlock));
-      const float keep = state.max == kNothing ? 0.0F : std::exp(state.max - largest);
-      float sum = 0;
-      if (largest == kNothing) {
-        std::fill(scores_[row], scores_[row] + kKeyBlock, 0.0F);
+  // Rows of the cache without their scales: a byte is exact in bf16, its product with a scale is
+  // not.
+  template <typename Read>
+  const std::uint16_t* const* bf16_rows(int count, std::int64_t first, const Read& read) {
+    const KvFormat format = cache_.shape().format;
+    for (int i = 0; i < count; ++i) {
+      if (first + i >= sequence_.length) {
+        row_pointers_[i] = zeros_.data();
+        continue;
+      }
+      const std::uint8_t* const values = read(first + i).values;
+      if (format == KvFormat::bf16) {
+        set_row(i, reinterpret_cast<const std::uint16_t*>(values));
       } else {
-        sum = ops_.exponentials(scores_[row], kKeyBlock, largest);
+        std::uint16_t* const to = narrow_.data() + i * padded_dim_;
+        ops_.widen(values, format, 1.0F, dim_, wide_.data());
+        ops_.multiply_narrow(wide_.data(), ones_.data(), padded_dim_, to);
+        row_pointers_[i] = to;
       }
-      state = {largest, state.sum * keep + sum};
-      keep_[row] = keep;
-      for (std::int64_t j = 0; j < kKeyBlock; j += 32) {
-        weights_.set_products(row, j, scores_[row] + j, tiles_.value_scales.data() + key + j, ops_);
-      }
+    }
+    return row_pointers_;
+  }
+  // In place, or followed by zeros up to padded_dim_.
+  void set_row(int i, const std::uint16_t* values) {
+    row_pointers_[i] = values;
+    if (dim_ != padded_dim_) {
+      std::uint16_t* const to = narrow_.data() + i * padded_dim_;
+      std::fill(std::copy(values, values + dim_, to), to + padded_dim_, std::uint16_t{0});
+      row_pointers_[i] = to;
     }
   }
 
-  void add_values(std::int64_t key) {
-    FloatTask multiply = task(weights_);
-    multiply.k_tiles = multiply.group_tiles = kKeyBlock / 32;
-    multiply.b_stride = tiles_.padded_length / 32 * 512;
-    multiply.c = product_;
-    for (std::int64_t i = 0; i < tiles_.padded_dim; i += kBlockChannels) {
-      multiply.b = tiles_.values.data() + i / 16 * multiply.b_stride + key / 32 * 512;
-      kernels_.float_block(multiply);
-      for (int row = 0; row < rows_; ++row) {
-        float* const sums = out_.data() + row * tiles_.padded_dim + i;
-        ops_.accumulate(sums, keep_[row], 1.0F, product_ + row * kBlockChannels, kBlockChannels);
-      }
+  void load_queries(int block, std::int64_t first, const Bf16* queries) {
+    PrefillQueries& to = blocks_[static_cast<std::size_t>(block)];
+    const std::int64_t count = std::int64_t{kPrefillQueries} * padded_dim_;
+    for (int i = 0; i < kPrefillQueries; ++i) {
+      const std::int64_t row = std::min(first + i, rows_ - 1);
+      set_row(i, reinterpret_cast<const std::uint16_t*>(queries + query_offset(row)));
+      to.high[i] = position(row);
+      to.low[i] = first_visible(shape_, to.high[i]);
+      to.reference[i] = kPrefillStart;
+      to.total[i] = 0;
     }
+    std::uint8_t* const memory = queries_.as() + block * count * 4;
+    kernels_.pack_queries(row_pointers_, padded_dim_, memory);
+    to.queries = memory;
+    to.sums = sums_.as<float>() + block * count;
+    std::fill(to.sums, to.sums + count, 0.0F);
   }
 
-  void store(Bf16* out) const {
-    for (int row = 0; row < rows_; ++row) {
-      for (std::int64_t i = 0; i < dim_; ++i) {
-        out[query_offset(row) + i] =
-            to_bf16(out_[static_cast<std::size_t>(row * tiles_.padded_dim + i)] / states_[row].sum);
-      }
+  void store(int block, std::int64_t first, Bf16* out) const {
+    std::uint16_t* rows[kPrefillQueries];
+    const auto count = static_cast<int>(std::min<std::int64_t>(kPrefillQueries, rows_ - first));
+    for (int i = 0; i < count; ++i) {
+      rows[i] = reinterpret_cast<std::uint16_t*>(out + query_offset(first + i));
     }
+    kernels_.store(blocks_[static_cast<std::size_t>(block)], dim_, count, rows);
   }
 
   const AttentionShape& shape_;
+  const PagedKvCache& cache_;
   const SequenceView& sequence_;
-  const HeadTiles& tiles_;
-  const CpuKernels& kernels_;
+  const PrefillKernels& kernels_;
   const VectorOps& ops_;
-  std::int64_t dim_, group_, first_head_;
-  LeftOperand queries_, weights_;
-  std::vector<float> out_;
-  std::int64_t first_ = 0;
-  int rows_ = 0;
-  SoftmaxState states_[kBlockRows];
-  float keep_[kBlockRows];
-  alignas(64) float scores_[kBlockRows][kKeyBlock];
-  alignas(64) float product_[kBlockRows * kBlockChannels];
+  int dim_, padded_dim_;
+  std::int64_t group_, rows_;
+  int kv_head_ = 0;
+  std::vector<PrefillKeys> keys_;
+  std::vector<PrefillQueries> blocks_;
+  std::vector<float> factors_, value_scales_, wide_, ones_;
+  std::vector<std::uint16_t> zeros_, narrow_;
+  const std::uint16_t* row_pointers_[kPrefillQueries] = {};
+  PageBuffer packed_keys_, packed_values_, queries_, sums_;
 };
 
 // One sequence, one kv head: all its query heads in one pass over the cached rows.
@@ -342,20 +301,36 @@ class DecodeHead {
 
 }  // namespace
 
+std::vector<const PrefillKernels*> available_prefill_kernels(const CpuFeatures& features) {
+  std::vector<const PrefillKernels*> found;
+  if (available_isas(features).front() == CpuIsa::amx) {
+    found.push_back(&prefill_amx());
+  }
+  if (features.avx512()) {
+    found.push_back(&prefill_avx512());
+  }
+  if (features.avx2) {
+    found.push_back(&prefill_avx2());
+  }
+  found.push_back(&prefill_base());
+  return found;
+}
+
 void attention_prefill(const AttentionShape& shape, const PagedKvCache& cache,
                        const SequenceView& sequence, const Bf16* queries, Bf16* out,
                        WorkerPool& pool) {
+  attention_prefill(shape, cache, sequence, queries, out, pool,
+                    *available_prefill_kernels(cpu_features()).front());
+}
+
+void attention_prefill(const AttentionShape& shape, const PagedKvCache& cache,
+                       const SequenceView& sequence, const Bf16* queries, Bf16* out,
+                       WorkerPool& pool, const PrefillKernels& kernels) {
   check(shape, cache, sequence);
-  const std::int64_t rows = sequence.new_tokens * (shape.heads / cache.shape().kv_heads);
   pool.run(cache.shape().kv_heads, [&](int, std::int64_t begin, std::int64_t end) {
-    HeadTiles tiles;
-    for (std::int64_t head = begin; head < end; ++head) {
-      load_head(cache, sequence, static_cast<int>(head), tiles);
-      QueryBlock block(shape, cache, sequence, tiles, static_cast<int>(head));
-      for (std::int64_t row = 0; row < rows; row += kBlockRows) {
-        block.run(row, static_cast<int>(std::min<std::int64_t>(kBlockRows, rows - row)), queries,
-                  out);
-      }
+    PrefillHead head(shape, cache, sequence, kernels);
+    for (std::int64_t i = begin; i < end; ++i) {
+      head.run(static_cast<int>(i), queries, out);
     }
   });
 }

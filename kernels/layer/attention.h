@@ -8,6 +8,7 @@
 
 #include "kernels/gemm/worker_pool.h"
 #include "kernels/layer/kv_cache.h"
+#include "kernels/layer/prefill_kernels.h"
 
 namespace foretoken::kernels {
 
@@ -25,12 +26,20 @@ struct SequenceView {
   std::int64_t new_tokens = 1;
 };
 
-// Queries and results are [new_tokens][heads][head_dim]; causal. Uses the matrix kernels of
-// kernels/gemm: keys and values of a kv head are rearranged once into tiles, then every block of
-// queries of all heads that share them passes over them. One worker handles one kv head.
+// Queries and results are [new_tokens][heads][head_dim]; causal. Keys and values of a kv head are
+// rearranged once, then every block of queries of all heads that share them passes over them. One
+// worker handles one kv head. Runs on the best of the tables below.
 void attention_prefill(const AttentionShape& shape, const PagedKvCache& cache,
                        const SequenceView& sequence, const Bf16* queries, Bf16* out,
                        WorkerPool& pool);
+
+// The same on a chosen instruction set. AMX rounds softmax weights to bf16, the others compute in
+// fp32: results differ in their rounding, never between runs or numbers of threads.
+void attention_prefill(const AttentionShape& shape, const PagedKvCache& cache,
+                       const SequenceView& sequence, const Bf16* queries, Bf16* out,
+                       WorkerPool& pool, const PrefillKernels& kernels);
+// Best first; asks for AMX permission when AMX is there.
+std::vector<const PrefillKernels*> available_prefill_kernels(const CpuFeatures& features);
 
 // One token per sequence: [sequences][heads][head_dim]. Bound by reading the cache: each row is
 // widened once for all query heads that share it.

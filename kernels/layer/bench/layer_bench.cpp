@@ -105,7 +105,9 @@ CachedSequence cached_sequence(const KvShape& shape, std::int64_t length) {
   return result;
 }
 
-void attention_bench(benchmark::State& state, KvFormat format, bool decode) {
+// `kernels`: of prefill; null for decoding.
+void attention_bench(benchmark::State& state, KvFormat format, const PrefillKernels* kernels) {
+  const bool decode = kernels == nullptr;
   WorkerPool pool(1);
   const std::int64_t length = state.range(0), tokens = decode ? 1 : length;
   const CachedSequence cached = cached_sequence({8, 128, format}, length);
@@ -117,7 +119,7 @@ void attention_bench(benchmark::State& state, KvFormat format, bool decode) {
     if (decode) {
       attention_decode(shape, *cached.cache, {&sequence, 1}, q.data(), out.data(), pool);
     } else {
-      attention_prefill(shape, *cached.cache, sequence, q.data(), out.data(), pool);
+      attention_prefill(shape, *cached.cache, sequence, q.data(), out.data(), pool, *kernels);
     }
     benchmark::ClobberMemory();
   }
@@ -177,16 +179,26 @@ void register_all() {
                                         quantize_bench, group));
   }
   benchmark::RegisterBenchmark("argmax", argmax_bench)->Arg(1)->Arg(16)->Unit(kMicrosecond);
+  const auto prefill = available_prefill_kernels(cpu_features());
   for (const KvFormat format : {KvFormat::bf16, KvFormat::int8, KvFormat::fp8_e4m3}) {
     for (const bool decode : {false, true}) {
       const std::string name =
           std::string(decode ? "attention_decode/" : "attention_prefill/") + to_string(format);
-      benchmark::RegisterBenchmark(name.c_str(), attention_bench, format, decode)
+      benchmark::RegisterBenchmark(name.c_str(), attention_bench, format,
+                                   decode ? nullptr : prefill.front())
           ->ArgName("length")
           ->RangeMultiplier(4)
           ->Range(128, decode ? 32768 : 8192)
           ->Unit(kMicrosecond);
     }
+  }
+  for (const PrefillKernels* kernels : prefill) {
+    benchmark::RegisterBenchmark(
+        (std::string("attention_prefill/bf16_on/") + kernels->name).c_str(), attention_bench,
+        KvFormat::bf16, kernels)
+        ->ArgName("length")
+        ->Arg(1024)
+        ->Unit(kMicrosecond);
   }
   for (const GemmFormat& format : all_gemm_formats()) {
     benchmark::RegisterBenchmark(("llama-3.1-8b/layer/" + to_string(format)).c_str(), layer_bench,

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <numeric>
 
 #include "kernels/gemm/synthetic.h"
 
@@ -52,26 +53,85 @@ void expect_close(const std::vector<Bf16>& got, const std::vector<double>& want)
   }
 }
 
-TEST(AttentionPrefill, Agrees_with_the_definition_in_fp64) {
+constexpr Bf16 kPoison{0x7fc0};  // NaN: what was not written does not pass for a result
+
+TEST(AttentionPrefill, Agrees_with_the_definition_in_fp64_on_every_instruction_set) {
   const std::vector<Case> cases{
       {4, 4, 32, 1, 1, 0},       {8, 2, 64, 40, 40, 0},    {8, 2, 128, 300, 300, 0},
       {6, 2, 80, 150, 33, 0},    {32, 8, 128, 129, 65, 0}, {5, 1, 16, 200, 7, 0},
-      {4, 2, 64, 290, 290, 100}, {4, 2, 64, 290, 40, 16},
+      {4, 2, 64, 290, 290, 100}, {4, 2, 64, 290, 40, 16},  {4, 1, 96, 513, 200, 0},
+      {2, 1, 32, 700, 300, 130}, {4, 4, 64, 128, 128, 0},
   };
   std::uint64_t seed = 1;
   for (const Case& c : cases) {
     for (const KvFormat format : {KvFormat::bf16, KvFormat::int8, KvFormat::fp8_e4m3}) {
-      SCOPED_TRACE(testing::Message() << c.heads << "/" << c.kv_heads << " heads, length "
-                                      << c.length << ", " << to_string(format));
       const Filled filled(c, format, ++seed * 10000);
       const SequenceView sequence{filled.table, c.length, c.new_tokens};
       const AttentionShape shape{c.heads, 1.0F / std::sqrt(static_cast<float>(c.head_dim)),
                                  c.window};
       const auto q = random_bf16(c.new_tokens * c.heads * c.head_dim, seed);
-      std::vector<Bf16> out(q.size());
-      WorkerPool pool(2);
-      attention_prefill(shape, filled.cache, sequence, q.data(), out.data(), pool);
-      expect_close(out, reference_attention(shape, filled.cache, sequence, q.data()));
+      const auto want = reference_attention(shape, filled.cache, sequence, q.data());
+      for (const PrefillKernels* kernels : available_prefill_kernels(cpu_features())) {
+        SCOPED_TRACE(testing::Message()
+                     << c.heads << "/" << c.kv_heads << " heads of " << c.head_dim << ", length "
+                     << c.length << ", " << to_string(format) << ", " << kernels->name);
+        WorkerPool one(1), two(2);
+        std::vector<Bf16> out(q.size(), kPoison), again(q.size(), kPoison);
+        attention_prefill(shape, filled.cache, sequence, q.data(), out.data(), two, *kernels);
+        expect_close(out, want);
+        attention_prefill(shape, filled.cache, sequence, q.data(), again.data(), one, *kernels);
+        EXPECT_EQ(out, again);
+      }
+    }
+  }
+}
+
+// Scores grow along the sequence by far more than the head room of the running reference, and by up
+// to 2^138 in all: sums are rescaled again and again, and what came first weighs nothing.
+TEST(AttentionPrefill, Rescales_when_scores_grow) {
+  constexpr std::int64_t kLength = 1000;
+  PagedKvCache cache({1, 32, KvFormat::bf16}, kLength / kKvBlockTokens + 1);
+  std::vector<std::int32_t> table(static_cast<std::size_t>(cache.blocks()));
+  std::iota(table.begin(), table.end(), 0);
+  for (std::int64_t p = 0; p < kLength; ++p) {
+    cache.store(table, p, std::vector<Bf16>(32, to_bf16(static_cast<float>(p) * 0.003F)),
+                random_bf16(32, static_cast<std::uint64_t>(p)));
+  }
+  const SequenceView sequence{table, kLength, kLength};
+  const std::vector<Bf16> q(kLength * 32, to_bf16(1.0F));
+  const AttentionShape shape{1, 1.0F, 0};
+  const auto want = reference_attention(shape, cache, sequence, q.data());
+  for (const PrefillKernels* kernels : available_prefill_kernels(cpu_features())) {
+    SCOPED_TRACE(kernels->name);
+    std::vector<Bf16> out(q.size(), kPoison);
+    WorkerPool pool(1);
+    attention_prefill(shape, cache, sequence, q.data(), out.data(), pool, *kernels);
+    expect_close(out, want);
+  }
+}
+
+// Memory behind the end of a sequence belongs to nobody: NaN there must not come through.
+TEST(AttentionPrefill, Reads_nothing_from_behind_the_end) {
+  constexpr std::int64_t kLength = 21;
+  for (const std::int64_t dim : {32, 40}) {
+    PagedKvCache cache({1, static_cast<int>(dim), KvFormat::bf16}, 2);
+    const std::vector<std::int32_t> table{0, 1};
+    for (std::int64_t p = 0; p < 32; ++p) {
+      cache.store(table, p,
+                  p < kLength ? random_bf16(dim, static_cast<std::uint64_t>(p))
+                              : std::vector<Bf16>(static_cast<std::size_t>(dim), kPoison),
+                  p < kLength ? random_bf16(dim, static_cast<std::uint64_t>(p + 100))
+                              : std::vector<Bf16>(static_cast<std::size_t>(dim), kPoison));
+    }
+    const SequenceView sequence{table, kLength, kLength};
+    const auto q = random_bf16(kLength * dim, 5);
+    const auto want = reference_attention({1, 0.2F, 0}, cache, sequence, q.data());
+    for (const PrefillKernels* kernels : available_prefill_kernels(cpu_features())) {
+      SCOPED_TRACE(kernels->name);
+      std::vector<Bf16> out(q.size(), kPoison);
+      WorkerPool pool(1);
+      attention_prefill({1, 0.2F, 0}, cache, sequence, q.data(), out.data(), pool, *kernels);
+      expect_close(out, want);
     }
   }
 }
