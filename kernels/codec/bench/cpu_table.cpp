@@ -17,6 +17,7 @@
 namespace foretoken::kernels {
 namespace {
 
+constexpr std::size_t kRounds = 61;
 constexpr std::size_t kInL2 = std::size_t{1} << 17;  // 512 KiB of fp32: source and target fit
 constexpr std::size_t kInL1 = std::size_t{1} << 12;  // 16 KiB of fp32
 
@@ -45,7 +46,7 @@ Speeds measure(CodecWork& work, int repeats) {
   all.push_back(timed(work, repeats, [](CodecWork& w) { w.unpack(best_codec()); }));
   all.push_back(timed(work, 1 + repeats / 10, [](CodecWork& w) { w.pack(reference_codec()); }));
   all.push_back(timed(work, 1 + repeats / 10, [](CodecWork& w) { w.unpack(reference_codec()); }));
-  time_rounds(all, {.fewest = 21, .warm = 1});
+  time_rounds(all, {.fewest = kRounds, .warm = 1});
   return {median_speed(all[2], all[4]), median_speed(all[3], all[5]), median_speed(all[2], all[0]),
           median_speed(all[3], all[0]), median_speed(all[3], all[1]), median_speed(all[1], all[5])};
 }
@@ -141,7 +142,7 @@ void print_cpu_table() {
       "# The wire codec on a CPU\n\n"
       "{}; codec {}; {}. One core. {} values (L2: source and target fit the second-level cache) "
       "and "
-      "{} values (L1); medians over 21 rounds of ratios within a round, every contestant in "
+      "{} values (L1); medians over {} rounds of ratios within a round, every contestant in "
       "turn.\n\n"
       "\"Same\": bytes and values equal the scalar reference's. \"x scalar\": speed over the "
       "scalar "
@@ -160,7 +161,7 @@ void print_cpu_table() {
       "memcpy "
       "| dequantise of memcpy | dequantise of memset | goal | |\n"
       "|---|---|---|---|---|---|---|---|---|---|---|---|\n",
-      cpu_report_line(), best_codec().name(), to_string(cpu_features()), kInL2, kInL1,
+      cpu_report_line(), best_codec().name(), to_string(cpu_features()), kInL2, kInL1, kRounds,
       100 * kStoreBound);
   Tally tally;
   for (const auto type : {ValueType::fp32, ValueType::bf16}) {
