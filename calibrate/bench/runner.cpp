@@ -14,8 +14,9 @@ namespace {
 
 constexpr std::size_t kWantedQuiet = 2;
 constexpr double kAgree = 1.05;  // of the two fastest quiet passes, or a further one decides
-constexpr int kMostRounds = 100;
-constexpr int kPatience = 16;  // readings of the sentinel until a case is left for later
+constexpr int kMostRounds = 200;
+constexpr std::size_t kMostVisits = 500;  // of a round: then it is seen anew who needs one
+constexpr int kPatience = 16;             // readings of the sentinel until a case is left for later
 
 using CaseKey = std::pair<std::string, std::vector<std::int64_t>>;
 
@@ -137,7 +138,8 @@ class Runner {
     return false;
   }
 
-  // Those that lack quiet passes, most in need first, and those whose quiet passes disagree.
+  // Those that lack quiet passes, most in need first, and those whose quiet passes disagree. What
+  // runs on several cores is disturbed most often and goes before the second passes of the others.
   std::vector<std::size_t> unsettled_cases(const Quiet& is_quiet, int round) const {
     std::map<CaseKey, std::vector<double>> quiet;
     for (const PassResult& pass : journal_.results()) {
@@ -146,17 +148,21 @@ class Runner {
       }
     }
     std::vector<std::vector<std::size_t>> by_passes(kWantedQuiet + 1);
+    std::vector<std::size_t> pairs;
     for (const std::size_t i : shuffled(cases_.size(), round)) {
       std::vector<double>& seconds = quiet[key(cases_[i])];
       std::sort(seconds.begin(), seconds.end());
       if (seconds.size() < kWantedQuiet || seconds[1] > kAgree * seconds[0]) {
-        by_passes[std::min(seconds.size(), kWantedQuiet)].push_back(i);
+        const bool pair = cases_[i].cores > 1 && !seconds.empty();
+        (pair ? pairs : by_passes[std::min(seconds.size(), kWantedQuiet)]).push_back(i);
       }
     }
+    by_passes.insert(by_passes.begin() + 1, std::move(pairs));
     std::vector<std::size_t> unsettled;
     for (const auto& cases : by_passes) {
       unsettled.insert(unsettled.end(), cases.begin(), cases.end());
     }
+    unsettled.resize(std::min(unsettled.size(), kMostVisits));
     return unsettled;
   }
 
