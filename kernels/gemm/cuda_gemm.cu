@@ -47,7 +47,7 @@ void launch_kind(const CudaGemmConfig& config, const CudaGemmArgs& args, cudaStr
     case 64:
       return launch_tile<Kind, 64>(config, args, stream);
     default:
-      return launch_tile<Kind, 128>(config, args, stream);
+      return launch_tile<Kind, cuda_largest_tile(Kind)>(config, args, stream);
   }
 }
 
@@ -113,8 +113,18 @@ void launch_cuda_gemm(const CudaGemmConfig& config, const CudaGemmArgs& args, vo
       return launch_kind<CudaGemmKind::w4a8_group_float>(config, args, s);
     case CudaGemmKind::w4a8_group_integer:
       return launch_kind<CudaGemmKind::w4a8_group_integer>(config, args, s);
+    case CudaGemmKind::w2a16:
+      return launch_kind<CudaGemmKind::w2a16>(config, args, s);
+    case CudaGemmKind::w3a16:
+      return launch_kind<CudaGemmKind::w3a16>(config, args, s);
     case CudaGemmKind::w4a16:
       return launch_kind<CudaGemmKind::w4a16>(config, args, s);
+    case CudaGemmKind::w5a16:
+      return launch_kind<CudaGemmKind::w5a16>(config, args, s);
+    case CudaGemmKind::w6a16:
+      return launch_kind<CudaGemmKind::w6a16>(config, args, s);
+    case CudaGemmKind::w8a16:
+      return launch_kind<CudaGemmKind::w8a16>(config, args, s);
   }
 }
 

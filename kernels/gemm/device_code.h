@@ -19,6 +19,10 @@ struct alignas(16) Words4 {
   std::uint32_t w[4];
 };
 
+struct alignas(8) Words2 {
+  std::uint32_t w[2];
+};
+
 template <typename To, typename From>
 FT_DEVICE To bits_as(From from) {
   static_assert(sizeof(To) == sizeof(From));
