@@ -30,7 +30,7 @@ class CpuBackend : public Bench {
     return facts;
   }
   const std::vector<BenchCase>& cases() const override { return cases_; }
-  double sentinel() override { return bench_.sentinel(); }
+  double sentinel(int cores) override { return bench_.sentinel(cores); }
 
  private:
   Machine machine_;

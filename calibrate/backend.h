@@ -19,7 +19,8 @@ class Bench {
   virtual ~Bench() = default;
   virtual DeviceMeasurements facts() const = 0;  // without samples
   virtual const std::vector<BenchCase>& cases() const = 0;
-  virtual double sentinel() = 0;  // s of a fixed kernel, right now
+  // s of a fixed kernel, right now, on so many cores at once.
+  virtual double sentinel(int cores) = 0;
 };
 
 struct Backend {

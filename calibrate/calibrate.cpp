@@ -222,7 +222,7 @@ int run_calibrate(const CalibrateOptions& options, std::ostream& out, std::ostre
     how.seconds_per_pass = options.suite.quick ? 0.006 : 0.01;
     how.stop = options.stop;
     run = run_cases(
-        bench->cases(), how, [&] { return bench->sentinel(); }, journal,
+        bench->cases(), how, [&](int cores) { return bench->sentinel(cores); }, journal,
         [&](const std::string& family, double share, double left) {
           line.update(family, share, left);
         });

@@ -33,7 +33,7 @@ class CudaBackend : public Bench {
     return facts;
   }
   const std::vector<BenchCase>& cases() const override { return cases_; }
-  double sentinel() override { return bench_.sentinel(); }
+  double sentinel(int /*cores*/) override { return bench_.sentinel(); }
 
  private:
   CudaBench bench_;

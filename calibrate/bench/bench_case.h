@@ -18,6 +18,7 @@ struct BenchCase {
   // Which of a pass's numbers stands for it: on a CPU the lower quartile, as what disturbs a call
   // only ever lengthens it, on a GPU the median.
   double Timing::*statistic = &Timing::lower;
+  int cores = 1;  // it keeps busy at once: the sentinel watches as many
 };
 
 // What one pass over a case gave.
@@ -28,6 +29,7 @@ struct PassResult {
   double seconds = 0, least = 0, p90 = 0;
   int samples = 0;
   double sentinel = 0;  // s of the sentinel kernel, the slower of those before and after
+  int cores = 1;        // that the case and the sentinel kept busy
 };
 
 // "gemm.bf16/16x768x768": how a case is named in journals and reports.

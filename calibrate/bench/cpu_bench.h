@@ -33,7 +33,8 @@ class CpuBench {
   std::vector<BenchCase> cases(const SuiteOptions& options);
   // Times a small GEMM with its operands in cache: how fast the core is right now. Where it is slow
   // the calling thread moves to another core first: cores are alike, their neighbours are not.
-  double sentinel();
+  // On two cores that one and another run it at once, and the slower counts.
+  double sentinel(int cores);
   std::string method() const;  // in one line, for every source text
 
   struct Impl;

@@ -5,6 +5,7 @@
 
 #include "calibrate/bench/cpu_subjects.h"
 #include "calibrate/bench/thread_pair.h"
+#include "kernels/base/aligned_buffer.h"
 #include "kernels/base/float_types.h"
 #include "kernels/collective/tcp_transport.h"
 #include "kernels/collective/thread_transport.h"
@@ -56,13 +57,14 @@ Timing time_all_reduce(int core_a, int core_b, std::vector<std::unique_ptr<k::Tr
   desc.values = bytes / sizeof(k::Bf16);
   desc.first = desc.second = wire;
   std::unique_ptr<k::Collective> ranks[2];
-  std::vector<k::Bf16> in[2], out[2];
+  k::AlignedBuffer<k::Bf16> in[2], out[2];
   for (int rank = 0; rank < 2; ++rank) {
     ranks[rank] = std::make_unique<k::Collective>(*pair[static_cast<std::size_t>(rank)], desc);
+    in[rank] = k::AlignedBuffer<k::Bf16>(desc.values);
+    out[rank] = k::AlignedBuffer<k::Bf16>(desc.values);
     for (std::size_t i = 0; i < desc.values; ++i) {
-      in[rank].push_back(k::to_bf16(static_cast<float>(i * 37 % 256) / 128 - 1));
+      in[rank][i] = k::to_bf16(static_cast<float>(i * 37 % 256) / 128 - 1);
     }
-    out[rank].resize(desc.values);
   }
   return time_together(
       core_a, core_b, [&](int rank) { ranks[rank]->run(in[rank].data(), out[rank].data()); },

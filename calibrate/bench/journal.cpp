@@ -17,8 +17,8 @@
 namespace foretoken::calibrate {
 namespace {
 
-constexpr std::string_view kTitle = "foretoken calibration journal, schema 1";
-constexpr std::string_view kColumns = "family,shape,pass,seconds,least,p90,samples,sentinel";
+constexpr std::string_view kTitle = "foretoken calibration journal, schema 2";
+constexpr std::string_view kColumns = "family,shape,pass,seconds,least,p90,samples,sentinel,cores";
 constexpr double kFlushSeconds = 1;
 
 std::string shape_text(const std::vector<std::int64_t>& shape) {
@@ -47,7 +47,7 @@ bool positive(double value) { return std::isfinite(value) && value > 0; }
 
 bool parse_result(std::string_view line, PassResult& result) {
   const auto fields = split(line, ',');
-  if (fields.size() != 8 || fields[0].empty()) {
+  if (fields.size() != 9 || fields[0].empty()) {
     return false;
   }
   result.family = fields[0];
@@ -59,8 +59,9 @@ bool parse_result(std::string_view line, PassResult& result) {
   return parse(fields[2], result.pass) && parse(fields[3], result.seconds) &&
          parse(fields[4], result.least) && parse(fields[5], result.p90) &&
          parse(fields[6], result.samples) && parse(fields[7], result.sentinel) &&
-         result.pass >= 0 && result.samples > 0 && positive(result.seconds) &&
-         positive(result.least) && positive(result.p90) && positive(result.sentinel);
+         parse(fields[8], result.cores) && result.cores > 0 && result.pass >= 0 &&
+         result.samples > 0 && positive(result.seconds) && positive(result.least) &&
+         positive(result.p90) && positive(result.sentinel);
 }
 
 [[noreturn]] void refuse(const std::string& path, int line, const std::string& message) {
@@ -163,9 +164,9 @@ void Journal::write(const std::string& text) {
 }
 
 void Journal::append(const PassResult& result) {
-  write(fmt::format("{},{},{},{},{},{},{},{}\n", result.family, shape_text(result.shape),
+  write(fmt::format("{},{},{},{},{},{},{},{},{}\n", result.family, shape_text(result.shape),
                     result.pass, result.seconds, result.least, result.p90, result.samples,
-                    result.sentinel));
+                    result.sentinel, result.cores));
   results_.push_back(result);
   if (now_seconds() - last_flush_ > kFlushSeconds) {
     flush();

@@ -1,10 +1,10 @@
 // Finished passes on disk, one line each, written as soon as they are there: what a run that was
 // killed, interrupted or ran out of space had measured is where the next one goes on.
 //
-//   foretoken calibration journal, schema 1
+//   foretoken calibration journal, schema 2
 //   <fingerprint of the machine and the build>
-//   family,shape,pass,seconds,least,p90,samples,sentinel
-//   gemm.bf16,16x768x768,0,5.4e-05,5.3e-05,5.8e-05,7,4.1e-05
+//   family,shape,pass,seconds,least,p90,samples,sentinel,cores
+//   gemm.bf16,16x768x768,0,5.4e-05,5.3e-05,5.8e-05,7,4.1e-05,1
 #pragma once
 
 #include <string>

@@ -12,15 +12,17 @@
 namespace foretoken::calibrate {
 namespace {
 
-constexpr int kWantedQuiet = 2;
-constexpr int kMostRounds = 12;
+constexpr std::size_t kWantedQuiet = 2;
+constexpr double kAgree = 1.05;  // of the two fastest quiet passes, or a further one decides
+constexpr int kMostRounds = 100;
+constexpr int kPatience = 16;  // readings of the sentinel until a case is left for later
 
 using CaseKey = std::pair<std::string, std::vector<std::int64_t>>;
 
-std::vector<std::size_t> shuffled(std::size_t count, int pass) {
+std::vector<std::size_t> shuffled(std::size_t count, int round) {
   std::vector<std::size_t> order(count);
   std::iota(order.begin(), order.end(), std::size_t{0});
-  RandomStream random(static_cast<std::uint64_t>(pass) + 1, "calibrate.order");
+  RandomStream random(static_cast<std::uint64_t>(round) + 1, "calibrate.order");
   for (std::size_t i = count; i > 1; --i) {
     const auto other = random.uniform_int(0, static_cast<std::int64_t>(i) - 1);
     std::swap(order[i - 1], order[static_cast<std::size_t>(other)]);
@@ -30,19 +32,31 @@ std::vector<std::size_t> shuffled(std::size_t count, int pass) {
 
 // The twentieth part of the passes is faster: a single lucky reading, or a clock that was high for
 // a moment, must not make all others look slow.
-double fast_sentinel(const std::vector<PassResult>& passes) {
-  std::vector<double> readings;
-  readings.reserve(passes.size());
-  for (const PassResult& pass : passes) {
-    readings.push_back(pass.sentinel);
-  }
-  if (readings.empty()) {
-    return 0;
-  }
+double fast_reading(std::vector<double> readings) {
   const auto fast = readings.begin() + static_cast<std::ptrdiff_t>(readings.size() / 20);
   std::nth_element(readings.begin(), fast, readings.end());
   return *fast;
 }
+
+// Whether a pass was quiet: by the sentinel's readings on as many cores, as two that share a cache
+// or an execution unit slow each other down.
+class Quiet {
+ public:
+  Quiet(const std::vector<PassResult>& passes, double tolerance) {
+    std::map<int, std::vector<double>> readings;
+    for (const PassResult& pass : passes) {
+      readings[pass.cores].push_back(pass.sentinel);
+    }
+    for (auto& [cores, values] : readings) {
+      limit_[cores] = tolerance * fast_reading(std::move(values));
+    }
+  }
+  bool operator()(const PassResult& pass) const { return (*this)(pass.sentinel, pass.cores); }
+  bool operator()(double sentinel, int cores) const { return sentinel <= limit_.at(cores); }
+
+ private:
+  std::map<int, double> limit_;
+};
 
 double lower_median(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>((values.size() - 1) / 2);
@@ -53,7 +67,7 @@ double lower_median(std::vector<double> values) {
 class Runner {
  public:
   Runner(const std::vector<BenchCase>& cases, const RunnerOptions& options,
-         const std::function<double()>& sentinel, Journal& journal, const RunProgress& progress)
+         const Sentinel& sentinel, Journal& journal, const RunProgress& progress)
       : cases_(cases),
         options_(options),
         sentinel_(sentinel),
@@ -66,28 +80,24 @@ class Runner {
   }
 
   RunResult run() {
-    const std::size_t wanted = cases_.size() * static_cast<std::size_t>(options_.passes);
-    for (int pass = 0; pass < options_.passes; ++pass) {
-      for (const std::size_t i : shuffled(cases_.size(), pass)) {
-        const int have = done_[key(cases_[i])];
-        if (have > pass) {
-          ++finished_;
-          continue;
-        }
-        if (!may_go_on()) {
-          return summary();
-        }
-        measure(cases_[i], have, static_cast<double>(finished_), static_cast<double>(wanted));
-        ++finished_;
+    std::vector<std::size_t> fresh = shuffled(cases_.size(), 0);
+    std::erase_if(fresh, [this](std::size_t i) { return done_[key(cases_[i])] > 0; });
+    for (const std::size_t i : fresh) {
+      if (!may_go_on()) {
+        return summary();
       }
+      measure(cases_[i]);
     }
-    for (int round = 0; round < kMostRounds; ++round) {
-      const auto again = noisy_cases();
-      for (const std::size_t i : again) {
+    for (int round = 1; round <= kMostRounds; ++round) {
+      const Quiet is_quiet(journal_.results(), options_.quiet);
+      const auto unsettled = unsettled_cases(is_quiet, round);
+      for (const std::size_t i : unsettled) {
         if (!may_go_on()) {
           return summary();
         }
-        measure(cases_[i], done_[key(cases_[i])], 99, 100);
+        if (wait_for_quiet(is_quiet, cases_[i].cores)) {
+          measure(cases_[i]);
+        }
       }
     }
     return summary();
@@ -98,38 +108,56 @@ class Runner {
   bool stopped() const { return options_.stop != nullptr && options_.stop->load(); }
   bool may_go_on() const { return !stopped() && now_seconds() - begin_ < options_.budget; }
 
-  void measure(const BenchCase& bench, int pass, double done, double wanted) {
+  void measure(const BenchCase& bench) {
     const double elapsed = now_seconds() - begin_;
+    // The first sweep and one quiet round are what a quiet machine needs.
+    const double share = std::min(
+        0.99, static_cast<double>(journal_.results().size()) /
+                  (static_cast<double>(kWantedQuiet) * static_cast<double>(cases_.size())));
     const double left = options_.budget - elapsed;
     const bool known = measured_ > 20;  // how long one takes
-    progress_(bench.family, done / wanted,
-              known ? std::min(left, elapsed / measured_ * (wanted - done)) : left);
-    const double before = sentinel_();
+    progress_(bench.family, share, known ? std::min(left, elapsed * (1 / share - 1)) : left);
+    const double before = sentinel_(bench.cores);
     const Timing timing = bench.measure(options_.seconds_per_pass);
-    const double around = std::max(before, sentinel_());
-    journal_.append({bench.family, bench.shape, pass, timing.*bench.statistic, timing.best,
-                     timing.p90, timing.samples, around});
+    const double around = std::max(before, sentinel_(bench.cores));
+    journal_.append({bench.family, bench.shape, done_[key(bench)], timing.*bench.statistic,
+                     timing.best, timing.p90, timing.samples, around, bench.cores});
     ++done_[key(bench)];
     ++measured_;
   }
 
-  // Those that lack quiet passes, most in need first.
-  std::vector<std::size_t> noisy_cases() const {
-    const double limit = options_.quiet * fast_sentinel(journal_.results());
-    std::map<CaseKey, int> quiet;
-    for (const PassResult& pass : journal_.results()) {
-      quiet[{pass.family, pass.shape}] += pass.sentinel <= limit ? 1 : 0;
-    }
-    std::vector<std::size_t> noisy;
-    for (const int have : {0, 1}) {
-      for (std::size_t i = 0; i < cases_.size(); ++i) {
-        const auto found = quiet.find(key(cases_[i]));
-        if ((found == quiet.end() ? 0 : found->second) == have && have < kWantedQuiet) {
-          noisy.push_back(i);
-        }
+  // A neighbour comes and goes within milliseconds or stays for seconds: a reading costs less than
+  // a pass that will not count. False: it stayed.
+  bool wait_for_quiet(const Quiet& is_quiet, int cores) {
+    for (int i = 0; i < kPatience; ++i) {
+      if (is_quiet(sentinel_(cores), cores)) {
+        return true;
       }
     }
-    return noisy;
+    return false;
+  }
+
+  // Those that lack quiet passes, most in need first, and those whose quiet passes disagree.
+  std::vector<std::size_t> unsettled_cases(const Quiet& is_quiet, int round) const {
+    std::map<CaseKey, std::vector<double>> quiet;
+    for (const PassResult& pass : journal_.results()) {
+      if (is_quiet(pass)) {
+        quiet[{pass.family, pass.shape}].push_back(pass.seconds);
+      }
+    }
+    std::vector<std::vector<std::size_t>> by_passes(kWantedQuiet + 1);
+    for (const std::size_t i : shuffled(cases_.size(), round)) {
+      std::vector<double>& seconds = quiet[key(cases_[i])];
+      std::sort(seconds.begin(), seconds.end());
+      if (seconds.size() < kWantedQuiet || seconds[1] > kAgree * seconds[0]) {
+        by_passes[std::min(seconds.size(), kWantedQuiet)].push_back(i);
+      }
+    }
+    std::vector<std::size_t> unsettled;
+    for (const auto& cases : by_passes) {
+      unsettled.insert(unsettled.end(), cases.begin(), cases.end());
+    }
+    return unsettled;
   }
 
   RunResult summary() {
@@ -144,11 +172,10 @@ class Runner {
 
   const std::vector<BenchCase>& cases_;
   const RunnerOptions& options_;
-  const std::function<double()>& sentinel_;
+  const Sentinel& sentinel_;
   Journal& journal_;
   const RunProgress& progress_;
   double begin_;
-  std::size_t finished_ = 0;
   int measured_ = 0;  // by this run
   std::map<CaseKey, int> done_;
 };
@@ -156,7 +183,7 @@ class Runner {
 }  // namespace
 
 RunResult summarise_passes(const std::vector<PassResult>& passes, double quiet) {
-  const double limit = quiet * fast_sentinel(passes);
+  const Quiet is_quiet(passes, quiet);
   struct Found {
     std::vector<double> quiet, all;
     double least = std::numeric_limits<double>::infinity(), p90 = 0;
@@ -165,7 +192,7 @@ RunResult summarise_passes(const std::vector<PassResult>& passes, double quiet) 
   for (const PassResult& pass : passes) {
     Found& entry = found[{pass.family, pass.shape}];
     entry.all.push_back(pass.seconds);
-    if (pass.sentinel <= limit) {
+    if (is_quiet(pass)) {
       entry.quiet.push_back(pass.seconds);
     }
     entry.least = std::min(entry.least, pass.least);
@@ -198,8 +225,7 @@ RunResult summarise_passes(const std::vector<PassResult>& passes, double quiet) 
 }
 
 RunResult run_cases(const std::vector<BenchCase>& cases, const RunnerOptions& options,
-                    const std::function<double()>& sentinel, Journal& journal,
-                    const RunProgress& progress) {
+                    const Sentinel& sentinel, Journal& journal, const RunProgress& progress) {
   return Runner(cases, options, sentinel, journal, progress).run();
 }
 

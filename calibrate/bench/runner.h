@@ -1,9 +1,10 @@
 // Runs many cases on a machine that is not ours alone.
 //
-// Passes visit all cases in shuffled orders, so that what disturbs the machine for a while hits
-// some passes of many cases instead of all passes of some. Before and after each a sentinel kernel
-// says how fast the machine is right now; passes in which it was slow do not count, and cases are
-// visited again until they have two quiet passes or time is up. Everything goes into the journal.
+// A first sweep visits all cases in shuffled order, then rounds visit those again that lack two
+// quiet passes that agree, until there are none or time is up: what disturbs the machine for a
+// while hits some passes of many cases instead of all passes of some. A sentinel kernel says how
+// fast the machine is right now: passes in which it was slow before or after do not count, and
+// rounds wait for a quiet moment. Everything goes into the journal.
 #pragma once
 
 #include <atomic>
@@ -18,7 +19,6 @@ namespace foretoken::calibrate {
 
 struct RunnerOptions {
   double budget = 60;  // s
-  int passes = 2;      // over all cases; then again over those without two quiet passes
   double seconds_per_pass = 0.01;
   double quiet = 1.1;  // the sentinel may be this much slower than in its fastest twentieth
   // Set by a signal: no further pass is begun.
@@ -45,10 +45,12 @@ struct RunResult {
 // `family` at hand, share of the work done, seconds left.
 using RunProgress = std::function<void(const std::string& family, double share, double left)>;
 
-// `sentinel` runs a fixed kernel and returns its seconds; it may first move to a quieter core.
+// `sentinel` runs a fixed kernel on so many cores at once and returns the seconds of the slowest;
+// it may first move to a quieter core.
+using Sentinel = std::function<double(int cores)>;
+
 RunResult run_cases(const std::vector<BenchCase>& cases, const RunnerOptions& options,
-                    const std::function<double()>& sentinel, Journal& journal,
-                    const RunProgress& progress);
+                    const Sentinel& sentinel, Journal& journal, const RunProgress& progress);
 
 // The same from what the journal holds alone. Pure.
 RunResult summarise_passes(const std::vector<PassResult>& passes, double quiet);

@@ -21,6 +21,7 @@ class Engine {
 
   Executor& executor() { return *executor_; }
   kernels::Transport* transport() { return group_.transport(); }
+  std::vector<int> cores() const { return group_.cores(); }
 
   struct Step {
     StepResult result;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <tuple>
 
 #include "calibrate/bench/machine.h"
 #include "calibrate/bench/timing.h"
@@ -320,13 +321,18 @@ struct StepRun {
   Engine::Step step;
   long switches = 0;    // involuntary, while it ran
   double sentinel = 0;  // s, the larger of before and after
+  bool quiet = false;
 };
+
+constexpr std::size_t kKept = 3;    // runs of a step
+constexpr double kPatience = 0.25;  // s for a quiet moment before a step
+constexpr int kMostRoundsOver = 3;  // times the rounds asked for, while steps lack quiet runs
 
 // The three during which the core was ours the most.
 std::vector<StepRun> quietest(std::vector<StepRun> runs) {
-  constexpr std::size_t kKept = 3;
   std::sort(runs.begin(), runs.end(), [](const StepRun& a, const StepRun& b) {
-    return std::pair(a.switches, a.sentinel) < std::pair(b.switches, b.sentinel);
+    return std::tuple(!a.quiet, a.switches, a.sentinel) <
+           std::tuple(!b.quiet, b.switches, b.sentinel);
   });
   if (runs.size() > kKept) {
     runs.erase(runs.begin() + kKept, runs.end());
@@ -389,18 +395,22 @@ EngineSamples measure_engine(const ModelSpec& model, const PrecisionSpec& precis
   Engine engine(builder, weights, {blocks, kLongest, true}, std::nullopt);
   const std::vector<StepInput> inputs = steps(model.vocab);
   engine.step(inputs.front());
-  Sentinel sentinel;
+  Sentinel sentinel(engine.cores(), tensor);
   std::vector<std::vector<StepRun>> runs(inputs.size());
-  for (int round = 0; round < rounds; ++round) {
-    double before = sentinel.seconds();
+  for (int round = 0; round < kMostRoundsOver * rounds; ++round) {
     for (std::size_t i = 0; i < inputs.size(); ++i) {
+      const auto quiet = std::count_if(runs[i].begin(), runs[i].end(),
+                                       [](const StepRun& run) { return run.quiet; });
+      if (round >= rounds && quiet >= static_cast<std::ptrdiff_t>(kKept)) {
+        continue;
+      }
+      const double before = sentinel.wait(kPatience);
       const long switches = calibrate::involuntary_switches();
       StepRun run;
       run.step = engine.step(inputs[i]);
       run.switches = calibrate::involuntary_switches() - switches;
-      const double after = sentinel.seconds();
-      run.sentinel = std::max(before, after);
-      before = after;
+      run.sentinel = std::max(before, sentinel.seconds());
+      run.quiet = Sentinel::level(run.sentinel, sentinel.watched()) <= kQuietLevel;
       runs[i].push_back(std::move(run));
     }
   }

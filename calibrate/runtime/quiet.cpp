@@ -1,45 +1,125 @@
 #include "calibrate/runtime/quiet.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <fstream>
 #include <string>
+#include <utility>
 
+#include "calibrate/bench/machine.h"
+#include "calibrate/bench/thread_pair.h"
+#include "calibrate/bench/timing.h"
 #include "kernels/base/rounds.h"
+#include "kernels/gemm/cpu_gemm.h"
 #include "kernels/gemm/synthetic.h"
+#include "sim/core/error.h"
 
 namespace foretoken::runtime {
 namespace {
 
 constexpr std::int64_t kRows = 64, kWidth = 512;
+constexpr int kMostCores = 2;       // watched at once
+constexpr double kFirstLook = 0.5;  // s for a first idea of a fast reading
 
-Sentinel& sentinel() {
-  thread_local Sentinel one;
-  return one;
+// Of this process, by the number of cores that worked at once: two that share a cache or an
+// execution unit slow each other down.
+std::vector<double>& readings(int cores) {
+  static std::array<std::vector<double>, kMostCores + 1> all;
+  return all.at(static_cast<std::size_t>(cores));
+}
+
+// One in fifty is faster: a single lucky reading must not make all others look slow.
+double fast(int cores) {
+  std::vector<double>& all = readings(cores);
+  const auto nth = all.begin() + static_cast<std::ptrdiff_t>(all.size() / 50);
+  std::nth_element(all.begin(), nth, all.end());
+  return *nth;
 }
 
 }  // namespace
 
-Sentinel::Sentinel()
-    : weights_(kernels::pack_from_fp32(
-          kernels::synthetic_matrix(kernels::SyntheticKind::normal, kWidth, kWidth, 1), kWidth,
-          kWidth, {})),
-      in_(kRows * kWidth, kernels::to_bf16(0.5F)),
-      out_(kRows * kWidth) {
-  seconds();
+// In cache: what moves it moves the measurement beside it.
+struct Sentinel::Work {
+  kernels::WorkerPool pool{1};
+  kernels::CpuGemm gemm{pool};
+  kernels::PackedWeights weights = kernels::pack_from_fp32(
+      kernels::synthetic_matrix(kernels::SyntheticKind::normal, kWidth, kWidth, 1), kWidth, kWidth,
+      {});
+  std::vector<kernels::Bf16> in =
+      std::vector<kernels::Bf16>(kRows * kWidth, kernels::to_bf16(0.5F));
+  std::vector<kernels::Bf16> out = std::vector<kernels::Bf16>(kRows * kWidth);
+
+  void run() {
+    gemm.run({kRows, kWidth, kWidth, {}, kernels::OutputType::bf16}, weights, {in.data(), nullptr},
+             out.data());
+  }
+  double seconds() {
+    constexpr int kTimes = 5, kCalls = 3;
+    run();
+    std::vector<double> times;
+    times.reserve(kTimes);
+    for (int i = 0; i < kTimes; ++i) {
+      times.push_back(kernels::wall_seconds(kCalls, [&] { run(); }));
+    }
+    return kernels::median(times);
+  }
+};
+
+Sentinel::Sentinel(std::vector<int> cores, int ranks)
+    : cores_(std::move(cores)),
+      watched_(std::min({ranks, static_cast<int>(cores_.size()), kMostCores})) {
+  FT_CHECK(!cores_.empty());
+  for (int i = 0; i < watched_; ++i) {
+    work_.push_back(std::make_unique<Work>());
+  }
+  calibrate::pin_to_core(cores_[at_]);
+  if (readings(watched_).empty()) {
+    const double end = calibrate::now_seconds() + kFirstLook;
+    while (calibrate::now_seconds() < end) {
+      seconds();
+    }
+  }
 }
 
+Sentinel::~Sentinel() = default;
+
 double Sentinel::seconds() {
-  constexpr int kTimes = 9;
-  std::vector<double> times;
-  times.reserve(kTimes);
-  for (int i = 0; i < kTimes; ++i) {
-    times.push_back(kernels::wall_seconds(5, [&] {
-      gemm_.run({kRows, kWidth, kWidth, {}, kernels::OutputType::bf16}, weights_,
-                {in_.data(), nullptr}, out_.data());
-    }));
+  double slowest = 0;
+  if (watched_ == 1) {
+    slowest = work_[0]->seconds();
+  } else {
+    std::array<double, kMostCores> each{};
+    calibrate::run_pair(cores_[0], cores_[1], [&](int rank) {
+      const auto i = static_cast<std::size_t>(rank);
+      each[i] = work_[i]->seconds();
+    });
+    slowest = std::max(each[0], each[1]);
   }
-  return kernels::median(times);
+  readings(watched_).push_back(slowest);
+  return slowest;
 }
+
+double Sentinel::level(double seconds, int cores) { return seconds / fast(cores) - 1; }
+
+double Sentinel::wait(double patience) {
+  constexpr int kReadings = 5;  // on one core
+  const double end = calibrate::now_seconds() + patience;
+  while (true) {
+    for (int i = 0; i < kReadings; ++i) {
+      const double reading = seconds();
+      if (level(reading, watched_) <= kQuietLevel || calibrate::now_seconds() > end) {
+        return reading;
+      }
+    }
+    if (watched_ == 1 && cores_.size() > 1) {
+      at_ = (at_ + 1) % cores_.size();
+      calibrate::pin_to_core(cores_[at_]);
+    }
+  }
+}
+
+bool Quiet::ok() const { return moved < 0.03 && level <= kQuietLevel && steal < 0.01; }
 
 Watch::Ticks Watch::ticks() {
   constexpr int kSteal = 7, kFields = 8;
@@ -56,13 +136,16 @@ Watch::Ticks Watch::ticks() {
   return ticks;
 }
 
-Watch::Watch() : sentinel_before_(sentinel().seconds()), before_(ticks()) {}
+Watch::Watch(Sentinel& sentinel, double patience)
+    : sentinel_(sentinel), before_(sentinel.wait(patience)), ticks_before_(ticks()) {}
 
 Quiet Watch::quiet() const {
-  const Ticks after = ticks();
-  const double all = after.all - before_.all;
-  return {std::abs(sentinel().seconds() / sentinel_before_ - 1),
-          all > 0 ? (after.stolen - before_.stolen) / all : 0};
+  const Ticks now = ticks();
+  const double all = now.all - ticks_before_.all;
+  const double after = sentinel_.seconds();
+  return {std::abs(after / before_ - 1),
+          Sentinel::level(std::max(before_, after), sentinel_.watched()),
+          all > 0 ? (now.stolen - ticks_before_.stolen) / all : 0};
 }
 
 }  // namespace foretoken::runtime

@@ -12,6 +12,7 @@
 #include <future>
 #include <thread>
 
+#include "calibrate/bench/machine.h"
 #include "kernels/collective/tcp_transport.h"
 #include "sim/core/error.h"
 
@@ -28,20 +29,19 @@ cpu_set_t allowed_cores() {
   return allowed;
 }
 
-void pin_to_rank(const cpu_set_t& allowed, int rank) {
-  if (CPU_COUNT(&allowed) < 2) {
-    return;
-  }
-  int left = rank % CPU_COUNT(&allowed);
+std::vector<int> list(const cpu_set_t& allowed) {
+  std::vector<int> cores;
   for (int core = 0; core < CPU_SETSIZE; ++core) {
-    if (CPU_ISSET(core, &allowed) && left-- == 0) {
-      cpu_set_t one;
-      CPU_ZERO(&one);
-      CPU_SET(core, &one);
-      sched_setaffinity(0, sizeof one, &one);
-      return;
+    if (CPU_ISSET(core, &allowed)) {
+      cores.push_back(core);
     }
   }
+  return cores;
+}
+
+void pin_to_rank(const cpu_set_t& allowed, int rank) {
+  const std::vector<int> cores = list(allowed);
+  calibrate::pin_to_core(cores[static_cast<std::size_t>(rank) % cores.size()]);
 }
 
 kernels::TcpOptions options_of(int rank, int ranks, int port, const std::string& host) {
@@ -135,6 +135,8 @@ RankGroup::RankGroup(int ranks, const std::optional<std::string>& wire,
   transport_ = there(
       [&] { return connect_tcp(options_of(0, ranks, listener->port(), host), listener.get()); });
 }
+
+std::vector<int> RankGroup::cores() const { return list(cores_); }
 
 RankGroup::~RankGroup() {
   transport_.reset();

@@ -32,6 +32,8 @@ class RankGroup {
   RankGroup& operator=(const RankGroup&) = delete;
 
   kernels::Transport* transport() { return transport_.get(); }
+  // That the calling thread might use before: rank r is pinned to the r-th, counted round.
+  std::vector<int> cores() const;
 
  private:
   cpu_set_t cores_;  // of the calling thread before

@@ -22,6 +22,7 @@ namespace {
 
 constexpr int kDraws = 64;
 constexpr double kLevel = 0.9;
+constexpr double kPatience = 2;  // s for a quiet moment before a run
 constexpr std::array<std::string_view, 6> kMetrics{"mean_ttft_ms",      "p99_ttft_ms",
                                                    "mean_tpot_ms",      "p99_tpot_ms",
                                                    "output_throughput", "request_throughput"};
@@ -259,11 +260,12 @@ VerifyReport verify(const Simulation& simulation, const VerifyOptions& options) 
   warm.requests.resize(std::min<std::size_t>(warm.requests.size(), report.stream ? 3 : 64));
   server.serve(warm);
 
+  Sentinel sentinel(engine.cores(), scenario.parallel.tensor);
   Measured all, quiet;
   const double end = calibrate::now_seconds() + options.budget;
   const int most = report.stream ? 1 : 4 * options.repeats;
   while (report.repeats < most) {
-    const Watch watch;
+    const Watch watch(sentinel, report.stream ? 0 : kPatience);
     const ServedRun run = server.serve(workload);
     const bool ok = watch.quiet().ok();
     ++report.repeats;

@@ -9,6 +9,7 @@
 #include "calibrate/bench/timing.h"
 #include "calibrate/fit/line_fit.h"
 #include "calibrate/fit/search.h"
+#include "calibrate/runtime/quiet.h"
 #include "calibrate/runtime/rank_group.h"
 #include "kernels/base/float_types.h"
 #include "kernels/base/rounds.h"
@@ -21,7 +22,8 @@ namespace {
 
 constexpr std::size_t kLargest = std::size_t{4} << 20;
 constexpr std::size_t kMostValues = std::size_t{4} << 20;
-constexpr double kRefill = 4e-3;  // s of silence before an exchange: fills 128 KiB at 300 Mbit/s
+constexpr double kRefill = 4e-3;   // s of silence before an exchange: fills 128 KiB at 300 Mbit/s
+constexpr double kPatience = 0.1;  // s for a quiet moment before each timing
 constexpr double kQuantile90 = 1.6448536269514722;
 
 // Spins, as a rank computes between two collectives.
@@ -42,12 +44,13 @@ double quartile_of(int rounds, const auto& once) {
 }
 
 double exchange_seconds(kernels::Transport& transport, std::vector<std::uint8_t>& out,
-                        std::vector<std::uint8_t>& in, std::size_t bytes) {
+                        std::vector<std::uint8_t>& in, std::size_t bytes, const Settle& settle) {
   kernels::Exchange exchange;
   const int peer = 1 - transport.rank();
   exchange.send(peer, std::span(out).first(bytes));
   exchange.receive(peer, std::span(in).first(bytes));
   return quartile_of(9, [&] {
+    settle();
     be_busy(kRefill);
     kernels::barrier(transport);
     return kernels::wall_seconds(1, [&] { transport.exchange(exchange); });
@@ -55,7 +58,8 @@ double exchange_seconds(kernels::Transport& transport, std::vector<std::uint8_t>
 }
 
 // All of a two-step all-reduce but the exchanges.
-double codec_seconds(kernels::Transport& transport, const Format& wire, std::size_t values) {
+double codec_seconds(kernels::Transport& transport, const Format& wire, std::size_t values,
+                     const Settle& settle) {
   kernels::CollectiveDesc desc;
   desc.type = kernels::ValueType::bf16;
   desc.values = values;
@@ -70,6 +74,7 @@ double codec_seconds(kernels::Transport& transport, const Format& wire, std::siz
   const int calls =
       static_cast<int>(std::clamp<std::size_t>(200'000 / std::max<std::size_t>(values, 1), 1, 200));
   return quartile_of(7, [&] {
+    settle();
     kernels::barrier(transport);
     return kernels::wall_seconds(calls, [&] { collective.run(data.data(), out.data()); });
   });
@@ -116,18 +121,19 @@ WireFit fit_wire(const std::vector<WirePoint>& points, bool paced) {
           calibrate::quantile(errors, 0.9)};
 }
 
-WireMeasurement measure_wire(kernels::Transport& transport, const std::vector<Format>& formats) {
+WireMeasurement measure_wire(kernels::Transport& transport, const std::vector<Format>& formats,
+                             const Settle& settle) {
   WireMeasurement measured;
   std::vector<std::uint8_t> out(kLargest, 1), in(kLargest);
   for (std::size_t bytes = 256; bytes <= kLargest; bytes *= 2) {
-    const double seconds = exchange_seconds(transport, out, in, bytes);
+    const double seconds = exchange_seconds(transport, out, in, bytes, settle);
     measured.points.push_back({static_cast<double>(bytes), seconds});
   }
   for (const Format& format : formats) {
     std::vector<CodecPoint> points;
     for (std::size_t values = 1024; values <= kMostValues; values *= 4) {
       points.push_back(
-          {static_cast<std::int64_t>(values), codec_seconds(transport, format, values)});
+          {static_cast<std::int64_t>(values), codec_seconds(transport, format, values, settle)});
     }
     measured.codecs.emplace_back(format, std::move(points));
   }
@@ -175,8 +181,12 @@ Profile wire_profile(const WireMeasurement& measured, bool paced) {
 
 Profile calibrate_wire(const std::optional<std::string>& wire, const std::vector<Format>& formats) {
   RankGroup group(2, wire,
-                  [&](kernels::Transport& transport) { measure_wire(transport, formats); });
-  return wire_profile(measure_wire(*group.transport(), formats), wire && !wire->empty());
+                  [&](kernels::Transport& transport) { measure_wire(transport, formats, [] {}); });
+  // The other rank waits at a barrier meanwhile.
+  Sentinel sentinel(group.cores(), 2);
+  const WireMeasurement measured =
+      measure_wire(*group.transport(), formats, [&] { sentinel.wait(kPatience); });
+  return wire_profile(measured, wire && !wire->empty());
 }
 
 }  // namespace foretoken::runtime

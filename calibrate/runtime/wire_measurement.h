@@ -2,6 +2,7 @@
 // what copying costs the processors; and what the codec costs of each format that travels on it.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -37,8 +38,12 @@ struct WireMeasurement {
   std::vector<WirePoint> points;
   std::vector<std::pair<Format, std::vector<CodecPoint>>> codecs;
 };
+// What a rank does before each timing: waits for a quiet moment, the others at a barrier for it.
+using Settle = std::function<void()>;
+
 // Both ranks call it. The bucket is full before every exchange.
-WireMeasurement measure_wire(kernels::Transport& transport, const std::vector<Format>& formats);
+WireMeasurement measure_wire(kernels::Transport& transport, const std::vector<Format>& formats,
+                             const Settle& settle);
 
 // `wire.*` and `codec.*`, to be stacked on a profile of two ranks.
 Profile wire_profile(const WireMeasurement& measured, bool paced);

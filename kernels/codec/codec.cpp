@@ -157,6 +157,12 @@ std::size_t pack_whole_tiles(const TileKernels& k, const WireFormat& format, Con
   return whole * kBlockValues;
 }
 
+void add(const TileKernels& k, const std::uint8_t* values, std::size_t n, float* sum) {
+  auto* to = reinterpret_cast<std::uint8_t*>(sum);
+  const std::uint8_t* const both[] = {to, values};
+  k.sum(both, 2, n, to);
+}
+
 // Writes or adds the tile to `out`, which has room for whole groups.
 void unpack_tile(const TileKernels& k, const WireFormat& format, const Tile& tile,
                  const std::uint8_t* in, float* out, bool accumulate) {
@@ -168,13 +174,13 @@ void unpack_tile(const TileKernels& k, const WireFormat& format, const Tile& til
     unpack_ungrouped(k, format.kind, in + tile.offset, tile.count, out);
     return;
   }
-  if (format.kind == Kind::fp32 && element_aligned(in, ValueType::fp32)) {
-    k.add(reinterpret_cast<const float*>(in + tile.offset), tile.count, out);
+  if (format.kind == Kind::fp32) {
+    add(k, in + tile.offset, tile.count, out);
     return;
   }
   TileValues room;
   unpack_ungrouped(k, format.kind, in + tile.offset, tile.count, room.data);
-  k.add(room.data, tile.count, out);
+  add(k, reinterpret_cast<const std::uint8_t*>(room.data), tile.count, out);
 }
 
 // The sum of one tile of all inputs: in `direct` when that can hold it, else in `room`.
@@ -227,6 +233,10 @@ void Codec::unpack(const WireFormat& format, const std::uint8_t* in, std::size_t
 void Codec::unpack_accumulate(const WireFormat& format, std::span<const std::uint8_t* const> inputs,
                               std::size_t n, MutableValues out) const {
   FT_KERNEL_CHECK(!inputs.empty());
+  if (format.kind == Kind::fp32 && out.type == ValueType::fp32) {
+    kernels_->sum(inputs.data(), inputs.size(), n, static_cast<std::uint8_t*>(out.data));
+    return;
+  }
   TileValues room;
   for (std::size_t first = 0; first < n; first += kBlockValues) {
     const Tile tile = tile_at(format, first, n);
@@ -248,6 +258,10 @@ void Codec::unpack_accumulate(const WireFormat& format, std::span<const std::uin
 void Codec::unpack_reduce_pack(const WireFormat& from, std::span<const std::uint8_t* const> inputs,
                                std::size_t n, const WireFormat& to, std::uint8_t* out) const {
   FT_KERNEL_CHECK(!inputs.empty());
+  if (from.kind == Kind::fp32 && to.kind == Kind::fp32) {
+    kernels_->sum(inputs.data(), inputs.size(), n, out);
+    return;
+  }
   TileValues room;
   for (std::size_t first = 0; first < n; first += kBlockValues) {
     const Tile tile = tile_at(from, first, n);

@@ -131,13 +131,21 @@ void store(ValueType type, const float* in, std::size_t n, void* out) {
   }
 }
 
-void add(const float* in, std::size_t n, float* sum) {
+FT_INLINE __m256 load_fp32(const std::uint8_t* from) {
+  return _mm256_castsi256_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+}
+
+void sum(const std::uint8_t* const* inputs, std::size_t count, std::size_t n, std::uint8_t* out) {
   std::size_t i = 0;
   for (; i + 8 <= n; i += 8) {
-    _mm256_storeu_ps(sum + i, _mm256_add_ps(_mm256_loadu_ps(sum + i), _mm256_loadu_ps(in + i)));
+    __m256 total = load_fp32(inputs[0] + 4 * i);
+    for (std::size_t k = 1; k < count; ++k) {
+      total = _mm256_add_ps(total, load_fp32(inputs[k] + 4 * i));
+    }
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 4 * i), _mm256_castps_si256(total));
   }
   for (; i < n; ++i) {
-    sum[i] += in[i];
+    sum_one(inputs, count, i, out);
   }
 }
 

@@ -89,18 +89,28 @@ void store(ValueType type, const float* in, std::size_t n, void* out) {
   }
 }
 
-void add(const float* in, std::size_t n, float* sum) {
+void sum(const std::uint8_t* const* inputs, std::size_t count, std::size_t n, std::uint8_t* out) {
   if (n <= 4) {  // a wide load would wait until the narrow stores before it are in the cache
     for (std::size_t i = 0; i < n; ++i) {
-      sum[i] += in[i];
+      sum_one(inputs, count, i, out);
     }
     return;
   }
-  for (std::size_t i = 0; i < n; i += 16) {
-    const __mmask16 k = first_lanes(n - i);
-    _mm512_mask_storeu_ps(
-        sum + i, k,
-        _mm512_add_ps(_mm512_maskz_loadu_ps(k, sum + i), _mm512_maskz_loadu_ps(k, in + i)));
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    __m512 total = _mm512_loadu_ps(inputs[0] + 4 * i);
+    for (std::size_t k = 1; k < count; ++k) {
+      total = _mm512_add_ps(total, _mm512_loadu_ps(inputs[k] + 4 * i));
+    }
+    _mm512_storeu_ps(out + 4 * i, total);
+  }
+  if (i < n) {
+    const __mmask16 last = first_lanes(n - i);
+    __m512 total = _mm512_maskz_loadu_ps(last, inputs[0] + 4 * i);
+    for (std::size_t k = 1; k < count; ++k) {
+      total = _mm512_add_ps(total, _mm512_maskz_loadu_ps(last, inputs[k] + 4 * i));
+    }
+    _mm512_mask_storeu_ps(out + 4 * i, last, total);
   }
 }
 

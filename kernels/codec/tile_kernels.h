@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/base/force_inline.h"
 #include "kernels/codec/codec.h"
 #include "kernels/codec/layout.h"
 #include "kernels/codec/wire_format.h"
@@ -31,7 +32,9 @@ struct TileKernels {
   // Elements to fp32 and back, rounding to nearest even. fp32 is not passed here.
   void (*load)(ValueType type, const void* in, std::size_t n, float* out);
   void (*store)(ValueType type, const float* in, std::size_t n, void* out);
-  void (*add)(const float* in, std::size_t n, float* sum);
+  // Adds the inputs, fp32 at any address, value by value in their order; `out` may be one of them.
+  void (*sum)(const std::uint8_t* const* inputs, std::size_t count, std::size_t n,
+              std::uint8_t* out);
   void (*encode_fp8)(const float* in, std::size_t n, std::uint8_t* out);
   void (*decode_fp8)(const std::uint8_t* in, std::size_t n, float* out);
 
@@ -47,6 +50,19 @@ struct TileKernels {
   void (*pack_planes)(int bits, const std::uint8_t* codes, std::size_t n, std::uint8_t* out);
   void (*unpack_planes)(int bits, const std::uint8_t* in, std::size_t n, std::uint8_t* codes);
 };
+
+// Value i of TileKernels::sum.
+FT_INLINE void sum_one(const std::uint8_t* const* inputs, std::size_t count, std::size_t i,
+                       std::uint8_t* out) {
+  float total = 0;
+  __builtin_memcpy(&total, inputs[0] + 4 * i, 4);
+  for (std::size_t k = 1; k < count; ++k) {
+    float x = 0;
+    __builtin_memcpy(&x, inputs[k] + 4 * i, 4);
+    total += x;
+  }
+  __builtin_memcpy(out + 4 * i, &total, 4);
+}
 
 // The values of one tile of a run.
 inline ConstValues values_of(ConstValues run, const BlockLayout& layout, std::size_t tile) {

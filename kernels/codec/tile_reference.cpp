@@ -221,9 +221,9 @@ void unpack_planes(int bits, const std::uint8_t* in, std::size_t n, std::uint8_t
   }
 }
 
-void add(const float* in, std::size_t n, float* sum) {
+void sum(const std::uint8_t* const* inputs, std::size_t count, std::size_t n, std::uint8_t* out) {
   for (std::size_t i = 0; i < n; ++i) {
-    sum[i] += in[i];
+    sum_one(inputs, count, i, out);
   }
 }
 
@@ -243,7 +243,7 @@ void decode_fp8(const std::uint8_t* in, std::size_t n, float* out) {
 
 const TileKernels& reference_tile_kernels() {
   static constexpr TileKernels kKernels{
-      "reference", load,     store,      add,         encode_fp8,
+      "reference", load,     store,      sum,         encode_fp8,
       decode_fp8,  quantise, dequantise, pack_planes, unpack_planes,
   };
   return kKernels;

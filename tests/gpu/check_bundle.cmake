@@ -57,7 +57,7 @@ if(NOT status EQUAL 0)
   if(NOT said STREQUAL "SKIPPED: no CUDA device on this machine\n" OR NOT status EQUAL 0)
     message(FATAL_ERROR "without a GPU run_all.sh must say so in one line, and said (${status}):\n${said}")
   endif()
-  execute_process(COMMAND ${CMAKE_COMMAND} -E env -i ${BUNDLE}/foretoken calibrate --backend cuda
+  execute_process(COMMAND env -i ${BUNDLE}/foretoken calibrate --backend cuda
     --out ${BUNDLE}/../no-gpu.yaml RESULT_VARIABLE status OUTPUT_VARIABLE said ERROR_VARIABLE said)
   if(NOT said STREQUAL "foretoken: --backend cuda: no CUDA device on this machine\n" OR NOT status EQUAL 2)
     message(FATAL_ERROR "without a GPU calibrate must say so in one line, and said (${status}):\n${said}")

@@ -63,7 +63,10 @@ TEST(CpuBench, One_case_of_every_family_can_be_timed) {
       EXPECT_GT(timing.samples, 0) << one.family;
     }
   }
-  EXPECT_GT(bench.sentinel(), 0);
+  EXPECT_GT(bench.sentinel(1), 0);
+  if (this_machine().cores.size() >= 2) {
+    EXPECT_GT(bench.sentinel(2), 0);
+  }
 }
 
 TEST(CpuBench, Only_what_is_asked_for_is_measured) {

@@ -40,6 +40,49 @@ TEST(ThreadCollective, Every_rank_of_an_all_reduce_ends_with_the_same_right_byte
   }
 }
 
+// Byte i of message m from `from` to `to`.
+std::uint8_t message_byte(int from, int to, int m, std::size_t i) {
+  return static_cast<std::uint8_t>(31 * from + 7 * to + 3 * m + static_cast<int>(i % 251));
+}
+
+// More messages than wait in a box at once, to everybody in one exchange, on both sides of every
+// length at which their way changes.
+TEST(ThreadCollective, Messages_of_every_length_arrive_in_order_however_many_there_are) {
+  constexpr std::size_t kLengths[] = {1, 8, 31, 32, 33, 64, 255, 256, 257, 1000, 5000};
+  constexpr int kMessages = 100;
+  for (const int ranks : {2, 3, 4, 8}) {
+    const auto outcomes = run_threads(ranks, [&](Transport& t) {
+      for (int round = 0; round < 3; ++round) {
+        std::vector<std::vector<std::uint8_t>> sent, received;
+        Exchange exchange;
+        for (int m = 0; m < kMessages; ++m) {
+          const std::size_t length = kLengths[static_cast<std::size_t>(m + round) % 11];
+          for (int peer = 0; peer < ranks; ++peer) {
+            sent.emplace_back(peer == t.rank() ? 0 : length);
+            received.emplace_back(sent.back().size());
+            for (std::size_t i = 0; i < sent.back().size(); ++i) {
+              sent.back()[i] = message_byte(t.rank(), peer, m, i);
+            }
+            exchange.send(peer, sent.back());
+            exchange.receive(peer, received.back());
+          }
+        }
+        t.exchange(exchange);
+        for (std::size_t k = 0; k < received.size(); ++k) {
+          const int peer = static_cast<int>(k) % ranks;
+          for (std::size_t i = 0; i < received[k].size(); ++i) {
+            if (received[k][i] != message_byte(peer, t.rank(), static_cast<int>(k) / ranks, i)) {
+              throw KernelError("wrong byte from rank " + std::to_string(peer));
+            }
+          }
+        }
+      }
+      return std::uint64_t{0};
+    });
+    expect_all_same(outcomes, std::to_string(ranks) + " ranks");
+  }
+}
+
 TEST(ThreadCollective, The_two_step_result_is_its_definition_bit_for_bit) {
   for (const int ranks : {2, 3, 8}) {
     const AllReduceCase c{Algorithm::two_step, "int4/g32/spike", "int8/g128", 3};
@@ -291,6 +334,26 @@ TEST(ThreadCollective, A_rank_that_leaves_gives_an_error_on_all_others) {
     EXPECT_TRUE(o.failed);
   }
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
+}
+
+TEST(ThreadCollective, A_rank_that_leaves_between_short_messages_gives_an_error_on_all_others) {
+  for (const int ranks : {2, 3, 4, 8}) {
+    const auto outcomes = run_threads(
+        ranks,
+        [&](Transport& t) {
+          for (int run = 0;; ++run) {
+            if (t.rank() == 1 && run == 100) {
+              throw KernelError("rank 1 gives up");
+            }
+            all_reduce_rank(t, {Algorithm::one_shot, "fp32", "fp32", 1}, 2);
+          }
+          return std::uint64_t{0};
+        },
+        std::chrono::milliseconds(10000));
+    for (const Outcome& o : outcomes) {
+      EXPECT_TRUE(o.failed);
+    }
+  }
 }
 
 TEST(ThreadCollective, A_rank_that_hangs_gives_an_error_within_the_time_out) {
