@@ -107,7 +107,7 @@ class PrefillHead {
     }
   }
 
-  // Positions [at, at + 128), of which those behind the end are zeros or whatever else.
+  // Positions [at, at + 64), of which those behind the end are zeros or whatever else.
   void load_block(std::int64_t at, std::int64_t offset) {
     const bool scaled = cache_.shape().format != KvFormat::bf16;
     PrefillKeys& keys = keys_[static_cast<std::size_t>(at / kPrefillKeys)];
