@@ -121,6 +121,7 @@ class ProfileMaker {
         "half of the machine's memory", Provenance::derived);
     set(profile, "device.sms", 1, "a core is the device");
     set(profile, "device.context_memory", 64 << 20, "workspaces", Provenance::assumed);
+    const double repeatability = this->repeatability();
     double bandwidth = 0;
     std::map<std::string, calibrate::GemmFit> fits;
     for (const auto& [name, table] : profile.samples) {
@@ -129,7 +130,7 @@ class ProfileMaker {
         GemmOp like;
         like.weights = formats->weights;
         like.activations = formats->activations;
-        fits[name] = calibrate::fit_gemm(table.samples, like, 1, kRepeatability);
+        fits[name] = calibrate::fit_gemm(table.samples, like, 1, repeatability);
         bandwidth = std::max(bandwidth, fits[name].roofline.bandwidth);
       }
     }
@@ -148,12 +149,20 @@ class ProfileMaker {
     }
     host(profile);
     waits(profile);
-    spread(profile, "attention", "attention.");
-    spread(profile, "elementwise", "elementwise.");
+    spread(profile, "attention", "attention.", repeatability);
+    spread(profile, "elementwise", "elementwise.", repeatability);
     return profile;
   }
 
  private:
+  // sd of the logarithm of one quiet run about another: what the machine adds to any prediction.
+  double repeatability() const {
+    constexpr double kLeast = 0.01, kMedianRangeOfThree = 1.588;  // of a standard normal
+    return samples_.spreads.empty()
+               ? kLeast
+               : std::max(kLeast, quantile(samples_.spreads, 0.5) / kMedianRangeOfThree);
+  }
+
   static void set(Profile& profile, const std::string& key, double value, const std::string& how,
                   Provenance provenance = Provenance::measured) {
     profile.parameters[key] = {value, provenance,
@@ -212,7 +221,8 @@ class ProfileMaker {
   }
 
   // Each sample predicted from the others of its table; the spread that nine tenths stay within.
-  static void spread(Profile& profile, const std::string& family, const std::string& prefix) {
+  static void spread(Profile& profile, const std::string& family, const std::string& prefix,
+                     double repeatability) {
     std::vector<double> errors;
     for (const auto& [name, table] : profile.samples) {
       if (!name.starts_with(prefix) || table.samples.size() < 3) {
@@ -231,7 +241,7 @@ class ProfileMaker {
     }
     const double sd = errors.empty() ? 0 : quantile(errors, 0.9) / kQuantile90;
     profile.parameters[family + ".sd_family"] = {
-        std::max(sd, kRepeatability), Provenance::measured,
+        std::max(sd, repeatability), Provenance::measured,
         fmt::format("foretoken verify, {}: {} samples, each predicted from the others, {:.1f} % "
                     "median error",
                     profile.date, errors.size(), errors.empty() ? 0 : 100 * quantile(errors, 0.5))};
@@ -263,7 +273,6 @@ class ProfileMaker {
     return op;
   }
 
-  static constexpr double kRepeatability = 0.02;
   static constexpr double kHostSpread = 0.2;
   static constexpr double kQuantile90 = 1.6448536269514722;
 
@@ -313,6 +322,7 @@ void EngineSamples::add(const EngineSamples& other) {
   }
   hosts.insert(hosts.end(), other.hosts.begin(), other.hosts.end());
   waits.insert(waits.end(), other.waits.begin(), other.waits.end());
+  spreads.insert(spreads.end(), other.spreads.begin(), other.spreads.end());
 }
 
 namespace {
@@ -326,7 +336,7 @@ struct StepRun {
 
 constexpr std::size_t kKept = 3;    // runs of a step
 constexpr double kPatience = 0.25;  // s for a quiet moment before a step
-constexpr int kMostRoundsOver = 3;  // times the rounds asked for, while steps lack quiet runs
+constexpr int kMostRoundsOver = 2;  // times the rounds asked for, while steps lack quiet runs
 
 // The three during which the core was ours the most.
 std::vector<StepRun> quietest(std::vector<StepRun> runs) {
@@ -340,7 +350,7 @@ std::vector<StepRun> quietest(std::vector<StepRun> runs) {
   return runs;
 }
 
-// Medians over the runs: of every operator's mean over the layers, of the host's part, of the
+// Medians over the runs: of every operator's median over the layers, of the host's part, of the
 // waits.
 void add_step(EngineSamples& samples, const StepInput& input, const std::vector<StepRun>& runs) {
   std::map<SampleKey, std::vector<double>> operators;
@@ -348,7 +358,7 @@ void add_step(EngineSamples& samples, const StepInput& input, const std::vector<
   EngineSamples::Wait wait;
   for (const StepRun& run : runs) {
     double host = run.step.seconds, collective = 0, other = 0;
-    std::map<SampleKey, std::pair<double, int>> sums;
+    std::map<SampleKey, std::vector<double>> layers;
     wait.calls = 0;
     wait.bytes = 0;
     for_each_operator(run.step.result, [&](const Operator& op, double seconds) {
@@ -359,13 +369,11 @@ void add_step(EngineSamples& samples, const StepInput& input, const std::vector<
         ++wait.calls;
         wait.bytes += 2.0 * static_cast<double>(joint->values);
       } else if (const auto key = key_of(op)) {
-        auto& [sum, count] = sums[*key];
-        sum += seconds;
-        ++count;
+        layers[*key].push_back(seconds);
       }
     });
-    for (const auto& [key, sum] : sums) {
-      operators[key].push_back(sum.first / sum.second);
+    for (const auto& [key, seconds] : layers) {
+      operators[key].push_back(quantile(seconds, 0.5));
     }
     hosts.push_back(host);
     collectives.push_back(collective);
@@ -373,6 +381,10 @@ void add_step(EngineSamples& samples, const StepInput& input, const std::vector<
   }
   for (const auto& [key, seconds] : operators) {
     samples.operators[key].push_back(quantile(seconds, 0.5));
+  }
+  if (others.size() > 1) {
+    const auto [least, most] = std::minmax_element(others.begin(), others.end());
+    samples.spreads.push_back(std::log(*most / *least));
   }
   const auto sequences = static_cast<double>(input.prefill.size() + input.decode.size());
   samples.hosts.push_back({sequences, !input.prefill.empty(), quantile(hosts, 0.5)});
@@ -437,6 +449,7 @@ nlohmann::json to_json(const EngineSamples& samples) {
   for (const EngineSamples::Wait& wait : samples.waits) {
     json["waits"].push_back({wait.calls, wait.bytes, wait.collective, wait.other});
   }
+  json["spreads"] = samples.spreads;
   return json;
 }
 
@@ -454,6 +467,7 @@ EngineSamples samples_from_json(const nlohmann::json& json) {
   for (const auto& row : json.at("waits")) {
     samples.waits.push_back({row.at(0), row.at(1), row.at(2), row.at(3)});
   }
+  samples.spreads = json.at("spreads").get<std::vector<double>>();
   return samples;
 }
 

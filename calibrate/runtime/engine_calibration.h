@@ -34,7 +34,9 @@ struct EngineSamples {
     double bytes = 0;                  // uncompressed, of all of them
     double collective = 0, other = 0;  // s
   };
-  std::vector<Wait> waits;               // two ranks or more
+  std::vector<Wait> waits;  // two ranks or more
+  // Of each step: largest over least time of its operators in the three runs kept, its logarithm.
+  std::vector<double> spreads;
   void add(const EngineSamples& other);  // REQUIRES: the same tensor degree
 };
 

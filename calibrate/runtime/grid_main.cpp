@@ -30,7 +30,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kRounds = 3;      // thrice as many where the machine is not quiet
+constexpr int kRounds = 3;      // twice as many where the machine is not quiet
 constexpr double kBudget = 25;  // s a case
 constexpr const char* kScenario = "scenarios/verify.yaml";
 

@@ -389,6 +389,24 @@ FT_INLINE void find_extremes(const float* values, BatchExtremes& e) {
   e.nan = nan != 0;
 }
 
+// Where only the greatest magnitude matters, as minimum and as maximum. Without their signs
+// patterns order like magnitudes, infinity and NaN above all others.
+template <int V>
+FT_INLINE void find_magnitudes(const float* values, BatchExtremes& e) {
+  const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+  __m512i greatest = _mm512_setzero_si512();
+  for (int g = 0; g < kBatch; ++g) {
+    __m512i of_group = _mm512_setzero_si512();
+    for (int v = 0; v < V; ++v) {
+      const __m512i x = _mm512_loadu_si512(values + 16 * (g * V + v));
+      of_group = _mm512_max_epu32(of_group, _mm512_and_si512(x, magnitude));
+    }
+    greatest = _mm512_max_epu32(greatest, of_group);
+    e.first[g] = e.first[kBatch + g] = negate(_mm512_castsi512_ps(of_group));
+  }
+  e.nan = _mm512_cmpgt_epu32_mask(greatest, _mm512_set1_epi32(0x7f800000)) != 0;
+}
+
 // bf16 patterns as 16-bit integers that order like the values: 32 lanes at a time, no conversion.
 FT_INLINE __m512i sortable(__m512i bits) {
   const __m512i sign = _mm512_srai_epi16(bits, 15);
@@ -747,28 +765,29 @@ FT_INLINE bool rule_batch(const WireFormat& format, __m512 extremes, BatchRule& 
   return false;
 }
 
-// e4m3 codes, as words, of two times 16 values that lie within +-448 (a rounding above): those of
-// `a` in the even words, of `b` in the odd ones. Adding 1.5 * 2^20 times the value's own power of
-// two leaves a sum whose last bit is the third of the mantissa, so that the addition itself rounds
-// to nearest even; below 2^-6 all share one power of two, which gives the denormals. The low 16
-// bits of the sum are then the rounded mantissa, 8 to 16 (0 to 16 for denormals), and the power
-// holds sign and exponent; taking 121 from the factor takes what the two biases differ by, 8 * 121,
-// from the mantissa.
+// e4m3 codes, as words, of two times 16 values that lie within +-448 (a rounding above), in the
+// order that packs leaves. Adding 1.5 * 2^20 times the value's own power of two leaves a sum whose
+// last bit is the third of the mantissa, so that the addition itself rounds to nearest even; below
+// 2^-6 all share one power of two, 2^e, which gives the denormals. The sum's low word then counts
+// up with the rounded mantissa m, 8 to 16 (0 to 16 for denormals); its high word holds the sign,
+// the exponent e + 147 above seven bits, and in those 64. With what the factor has beyond 1.5 *
+// 2^20 the low word is m - 1132 (an even number: ties must not turn), so that 16 * low + high is 16
+// * (m + 8 e + 48), the code shifted by 4, and -32768 for the sign.
 FT_INLINE __m512i fp8_in_range(__m512 a, __m512 b) {
   const __m512 least = _mm512_set1_ps(0x1p-6F);
-  const __m512 factor = _mm512_set1_ps(0x1.8p20F - 121.0F);
+  const __m512 factor = _mm512_set1_ps(0x1.8p20F + (65536 - 1132) / 8.0F);
   const __m512 power_of = _mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int>(0xff800000U)));
+  const __m512i weights = _mm512_set1_epi32((1 << 16) + 16);
   constexpr int kGreaterMagnitude = 3;  // with the sign of the first
   const __m512 power_a = _mm512_and_ps(_mm512_range_ps(a, least, kGreaterMagnitude), power_of);
   const __m512 power_b = _mm512_and_ps(_mm512_range_ps(b, least, kGreaterMagnitude), power_of);
   const __m512i sum_a = _mm512_castps_si512(_mm512_fmadd_ps(power_a, factor, a));
   const __m512i sum_b = _mm512_castps_si512(_mm512_fmadd_ps(power_b, factor, b));
-  const __m512i powers = _mm512_or_si512(_mm512_srli_epi32(_mm512_castps_si512(power_a), 20),
-                                         _mm512_srli_epi32(_mm512_castps_si512(power_b), 4));
-  const __m512i sums = _mm512_mask_blend_epi16(0xaaaaaaaaU, sum_a, _mm512_slli_epi32(sum_b, 16));
-  const __m512i code = _mm512_add_epi16(sums, powers);  // the sign in bit 11
-  // (code & 0x7f) | (code >> 4 & ~0x7f)
-  return _mm512_ternarylogic_epi32(_mm512_set1_epi16(0x7f), code, _mm512_srli_epi16(code, 4), 0xca);
+  const __m512i code =
+      _mm512_packs_epi32(_mm512_madd_epi16(sum_a, weights), _mm512_madd_epi16(sum_b, weights));
+  // (code >> 4 & 0x7f) | (code >> 8 & 0x80)
+  return _mm512_ternarylogic_epi32(_mm512_set1_epi16(0x7f), _mm512_srli_epi16(code, 4),
+                                   _mm512_srli_epi16(code, 8), 0xca);
 }
 
 enum class Coding { affine, biased, fp8 };
@@ -818,7 +837,7 @@ FT_INLINE __m512i finish_codes(__m512i a, __m512i b, __m512i bias, __m512i top) 
 
 // Where finish_codes leaves the code of each of 64 values. A value comes from 32-bit lane `lane` of
 // one of four registers: 16 fp32 values, or the even or the odd ones of 32 bf16.
-template <typename Source, Coding C>
+template <typename Source>
 struct alignas(64) ByteOrder {
   std::uint8_t at[64];
   constexpr ByteOrder() : at{} {
@@ -826,9 +845,7 @@ struct alignas(64) ByteOrder {
       const bool wide = sizeof(Source) == sizeof(float);
       const unsigned lane = wide ? j % 16 : j % 32 / 2;
       const unsigned from = wide ? j / 16 : 2 * (j / 32) + j % 2;
-      const unsigned within =
-          C == Coding::fp8 ? 8 * (from / 2) + 2 * (lane % 4) + from % 2 : 4 * from + lane % 4;
-      at[j] = static_cast<std::uint8_t>(16 * (lane / 4) + within);
+      at[j] = static_cast<std::uint8_t>(16 * (lane / 4) + 4 * from + lane % 4);
     }
   }
 };
@@ -846,7 +863,7 @@ FT_INLINE const std::uint8_t* group_at(const std::uint8_t* bf16, int g) {
 template <int V, Coding C, typename Source>
 FT_INLINE void quantise_batch(const Source* values, const BatchRule& rule, __m512i top,
                               std::uint8_t* codes) {
-  static constexpr ByteOrder<Source, C> kOrder;
+  static constexpr ByteOrder<Source> kOrder;
   const __m512i order = _mm512_load_si512(kOrder.at);
   for (int g = 0; g < kBatch; ++g) {
     const __m512 subtract = _mm512_set1_ps(rule.subtract[g]);
@@ -939,13 +956,17 @@ struct alignas(64) PreparedBatch {
 // The extremes of eight groups: e.first[0] and, with spikes, e.second[0] as reduce_lanes leaves
 // them.
 template <int V, bool Spike>
-FT_INLINE void extremes_of(const float* values, BatchExtremes& e) {
-  find_extremes<V, Spike>(values, e);
+FT_INLINE void extremes_of(WireFormat::Scale scale, const float* values, BatchExtremes& e) {
+  if (!Spike && (scale == WireFormat::Scale::fp32 || scale == WireFormat::Scale::symmetric)) {
+    find_magnitudes<V>(values, e);
+  } else {
+    find_extremes<V, Spike>(values, e);
+  }
   reduce_lanes<Spike>(e);
 }
 
 template <int V, bool Spike>
-FT_INLINE void extremes_of(const std::uint8_t* bf16, BatchExtremes& e) {
+FT_INLINE void extremes_of(WireFormat::Scale, const std::uint8_t* bf16, BatchExtremes& e) {
   if (!pattern_extremes<V, Spike>(bf16, e)) [[unlikely]] {
     find_extremes<V, Spike>(bf16, e);
     reduce_lanes<Spike>(e);
@@ -956,7 +977,7 @@ template <int V, bool Spike, typename Source>
 FT_INLINE void prepare_eight(const WireFormat& format, const Source* values, std::uint8_t* scales,
                              PreparedBatch& batch) {
   BatchExtremes e;
-  extremes_of<V, Spike>(values, e);
+  extremes_of<V, Spike>(format.scale, values, e);
   const __m512 outer = e.first[0];
   const __m512 span = _mm512_and_ps(outer, _mm512_castsi512_ps(_mm512_set1_epi32(0x7fffffff)));
   const __m512 infinity = _mm512_castsi512_ps(_mm512_set1_epi32(0x7f800000));
@@ -1263,6 +1284,14 @@ FT_INLINE void dequantise_one(const std::uint8_t* codes, GroupScale s,
   dequantise_group<To, From, V>(codes, s, to);
 }
 
+// Asks for the lines 1 KiB after `bytes` of output: the stores alone, which leave in order, wait
+// for each line that is not in the first-level cache. What is after the end is not touched.
+FT_INLINE void fetch_ahead(const void* to, std::size_t bytes) {
+  for (std::size_t i = 0; i < bytes; i += 64) {
+    __builtin_prefetch(static_cast<const char*>(to) + 1024 + i, 1);
+  }
+}
+
 template <Out To, Codes From, int V>
 void dequantise_groups(const WireFormat& format, const BlockLayout& layout,
                        const std::uint8_t* codes, const std::uint8_t* block, void* out) {
@@ -1273,6 +1302,7 @@ void dequantise_groups(const WireFormat& format, const BlockLayout& layout,
     const GroupScale s = group_scale(
         format.scale, format.bits, read_scale(block + layout.scales + g * scale_size, scale_size));
     Type* to = static_cast<Type*>(out) + g * kGroup;
+    fetch_ahead(to, sizeof(Type) * kGroup);
     if (!format.spike) {
       dequantise_one<To, From, V>(codes + g * kGroup, s, to);
       continue;

@@ -19,8 +19,8 @@ void relax() {
 #endif
 }
 
-// Brings a cache line here for writing. The compiler's own prefetch brings it for reading only,
-// unless it is told of a newer processor; older ones take the instruction for nothing.
+// Brings a cache line here for writing. __builtin_prefetch would bring it for reading, unless the
+// compiler may use newer instructions; processors that do not know this one pass it over.
 void claim([[maybe_unused]] const void* line) {
 #if defined(__x86_64__)
   asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(line)));
@@ -38,9 +38,9 @@ struct Mailbox {
   static constexpr std::size_t kShort = 256;
   struct alignas(kLine) Slot {
     std::atomic<std::uint64_t> number{0};  // of the message, counted from 1
-    std::uint64_t answered = 0;            // messages of the other direction that its sender has
-    const std::uint8_t* data = nullptr;
+    std::uint64_t answered = 0;            // messages of the other direction its sender has taken
     std::size_t size = 0;
+    const std::uint8_t* longer = nullptr;  // a longer message, in the sender's buffer
     std::uint8_t room[kShort];
   };
   // The sender's own.
@@ -153,9 +153,8 @@ class ThreadTransport : public Transport {
     slot.size = send.bytes.size();
     if (send.bytes.size() <= Mailbox::kShort) {
       std::memcpy(slot.room, send.bytes.data(), send.bytes.size());
-      slot.data = slot.room;
     } else {
-      slot.data = send.bytes.data();
+      slot.longer = send.bytes.data();
       box.must_be_taken = number;
     }
     box.posted = number;
@@ -195,7 +194,7 @@ class ThreadTransport : public Transport {
     if (slot.size <= Mailbox::kShort) {
       std::memcpy(receive.bytes.data(), slot.room, slot.size);
     } else {
-      copy_from_peer(receive, box, slot.data);
+      copy_from_peer(receive, box, slot.longer);
     }
     Mailbox& back = group_->box(rank_, receive.peer);
     back.taken_seen = std::max(back.taken_seen, slot.answered);

@@ -126,6 +126,7 @@ TEST(EngineCalibration, PricesEveryOperatorOfTheModelItMeasured) {
   const EngineSamples copy = samples_from_json(to_json(samples));
   EXPECT_EQ(copy.operators, samples.operators);
   EXPECT_EQ(copy.hosts.size(), samples.hosts.size());
+  EXPECT_EQ(copy.spreads, samples.spreads);
   const CostModel cost(engine_profile(samples));
   const GraphBuilder builder(tiny_model(), {}, {});
   BatchShape batch;
@@ -138,6 +139,16 @@ TEST(EngineCalibration, PricesEveryOperatorOfTheModelItMeasured) {
       EXPECT_EQ(estimate.provenance, Provenance::measured) << op.name;
     }
   }
+}
+
+TEST(EngineCalibration, WidensItsIntervalsOnAMachineThatDoesNotRepeatItself) {
+  EngineSamples samples = measure_engine(tiny_model(), {}, 1, 1);
+  samples.spreads = {0.3, 0.2, 0.4};
+  const double noisy = engine_profile(samples).at("gemm.bf16.sd_family").value;
+  samples.spreads = {0.01, 0.01, 0.01};
+  const double steady = engine_profile(samples).at("gemm.bf16.sd_family").value;
+  EXPECT_GT(noisy, 0.15);
+  EXPECT_GT(noisy, steady);
 }
 
 TEST(EngineCalibration, KeepsTheShapesOfOneModelOut) {
