@@ -70,7 +70,8 @@ class QuantizeBlock {
       args_.scales[item] = scale;
     }
     std::uint8_t* const out = args_.out + row * args_.stride + first;
-    for (std::int64_t i = std::int64_t{index()} * Step; i < count; i += Threads * Step) {
+    for (std::int64_t i = std::int64_t{index()} * Step; i < count;
+         i += std::int64_t{Threads} * Step) {
       float values[Step];
       read(x + i, values);
       write(out + i, values, scale);
@@ -114,7 +115,8 @@ class QuantizeBlock {
 
   FT_DEVICE float largest_of(const std::uint16_t* x, std::int64_t count) {
     float largest = 0;
-    for (std::int64_t i = std::int64_t{index()} * Step; i < count; i += Threads * Step) {
+    for (std::int64_t i = std::int64_t{index()} * Step; i < count;
+         i += std::int64_t{Threads} * Step) {
       float values[Step];
       read(x + i, values);
       FT_UNROLL
