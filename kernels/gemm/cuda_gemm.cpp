@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "kernels/base/error.h"
+#include "kernels/gemm/packed_weights.h"
 
 namespace foretoken::kernels {
 namespace {
@@ -24,46 +25,84 @@ const char* name_of(CudaGemmKind kind) {
       return "w4a8_group_float";
     case CudaGemmKind::w4a8_group_integer:
       return "w4a8_group_integer";
+    case CudaGemmKind::w2a16:
+      return "w2a16";
+    case CudaGemmKind::w3a16:
+      return "w3a16";
     case CudaGemmKind::w4a16:
       return "w4a16";
+    case CudaGemmKind::w5a16:
+      return "w5a16";
+    case CudaGemmKind::w6a16:
+      return "w6a16";
+    case CudaGemmKind::w8a16:
+      return "w8a16";
   }
   return "";
 }
 
-// Where a weight lies: byte of the packed data and shift within it.
-struct Place {
-  std::int64_t byte;
-  int shift;
-};
+CudaGemmKind weight_only_kind(int bits) {
+  switch (bits) {
+    case 2:
+      return CudaGemmKind::w2a16;
+    case 3:
+      return CudaGemmKind::w3a16;
+    case 4:
+      return CudaGemmKind::w4a16;
+    case 5:
+      return CudaGemmKind::w5a16;
+    case 6:
+      return CudaGemmKind::w6a16;
+    default:
+      return CudaGemmKind::w8a16;
+  }
+}
 
-Place place(CudaGemmKind kind, std::int64_t k_tiles, std::int64_t channel, std::int64_t k) {
+// Ors a weight's bits into the zeroed data.
+void put(CudaGemmKind kind, std::int64_t k_tiles, std::int64_t channel, std::int64_t k, int value,
+         std::uint8_t* data) {
   const std::int64_t tile_k = cuda_tile_k(kind);
   const std::int64_t tile_bytes = kCudaTileChannels * cuda_weight_row_bytes(kind);
   const std::int64_t block_bytes = 16 * cuda_weight_row_bytes(kind);
   const std::int64_t row = channel % 16, in_tile = k % tile_k;
   const std::int64_t base = (channel / kCudaTileChannels * k_tiles + k / tile_k) * tile_bytes +
                             channel % kCudaTileChannels / 16 * block_bytes;
-  if (kind == CudaGemmKind::w4a16) {
+  const auto add = [&](std::int64_t byte, int field, std::int64_t shift) {
+    data[byte] = static_cast<std::uint8_t>(data[byte] | field << shift);
+  };
+  if (cuda_weight_only(kind)) {
     const std::int64_t step = in_tile / 16, inside = in_tile % 16;
-    const std::int64_t lane = row % 8 * 4 + inside % 8 / 2;
-    const std::int64_t nibble = row / 8 + inside / 8 * 2 + inside % 2 * 4;
-    return {base + lane * 16 + step * 4 + nibble / 2, static_cast<int>(nibble % 2 * 4)};
+    const std::int64_t lane = row % 8 * 4 + inside % 8 / 2, i = row / 8 + inside / 8 * 2;
+    const int bits = cuda_weight_bits(kind);
+    int u = value + (1 << (bits - 1));
+    std::int64_t plane = base;
+    for (const int p : weight_planes(bits)) {
+      if (p == 0) {
+        break;
+      }
+      const std::int64_t bit = step * p / 4 * 32 + p * (step % (4 / p) * 4 + i) + inside % 2 * 16;
+      add(plane + lane * 4 * p + bit / 8, u & ((1 << p) - 1), bit % 8);
+      u >>= p;
+      plane += std::int64_t{128} * p;
+    }
+    return;
   }
   const std::int64_t inside = in_tile % 32;
   const std::int64_t lane = row % 8 * 4 + inside % 16 / 4;
   const std::int64_t at = lane * 16 + (row / 8 + inside / 16 * 2) * 4 + inside % 4;
   if (kind == CudaGemmKind::w8a8) {
-    return {base + in_tile / 32 * 512 + at, 0};
+    add(base + in_tile / 32 * 512 + at, value & 255, 0);
+  } else {
+    add(base + in_tile / 64 * 512 + at, value & 15, in_tile / 32 % 2 * 4);
   }
-  return {base + in_tile / 64 * 512 + at, static_cast<int>(in_tile / 32 % 2 * 4)};
 }
 
 }  // namespace
 
 CudaGemmKind cuda_gemm_kind(const GemmFormat& format) {
   if (format.weights == WeightFormat::integer && (format.group == 0 || format.group == 128)) {
-    if (format.activations == ActivationFormat::bf16 && format.weight_bits == 4) {
-      return CudaGemmKind::w4a16;
+    if (format.activations == ActivationFormat::bf16) {
+      return weight_only_kind(format.weight_bits);
     }
     if (format.activations == ActivationFormat::int8) {
       return format.weight_bits == 8                    ? CudaGemmKind::w8a8
@@ -74,8 +113,8 @@ CudaGemmKind cuda_gemm_kind(const GemmFormat& format) {
   }
   throw KernelError(
       "no CUDA kernel for " + to_string(format) +
-      " (w8a8, w4a8, w4a8_g128_float, w4a8_g128_integer, w4a16_g128; bf16 and fp8 run "
-      "in cuBLASLt)");
+      " (w8a8, w4a8, w4a8_g128_float, w4a8_g128_integer, w2a16_g128 ... w8a16_g128; bf16 "
+      "and fp8 run in cuBLASLt)");
 }
 
 CudaGemmConfig choose_cuda_gemm_config(const GemmDescriptor& descriptor, const CudaDevice& device,
@@ -84,7 +123,10 @@ CudaGemmConfig choose_cuda_gemm_config(const GemmDescriptor& descriptor, const C
   constexpr std::int64_t kFewestTiles = 4;
   CudaGemmConfig config;
   config.kind = cuda_gemm_kind(descriptor.format);
-  config.tile_tokens = descriptor.m <= 16 ? 16 : descriptor.m <= 64 ? 64 : 128;
+  config.tile_tokens = std::min(descriptor.m <= 16   ? 16
+                                : descriptor.m <= 64 ? 64
+                                                     : 128,
+                                cuda_largest_tile(config.kind));
   const int tile_k = cuda_tile_k(config.kind);
   const std::int64_t step = descriptor.format.grouped() ? 128 / tile_k : 1;  // tiles per group
   const std::int64_t tiles = round_up(descriptor.k, tile_k * step) / tile_k;
@@ -136,18 +178,12 @@ CudaPackedWeights pack_cuda_weights(const QuantizedWeights& weights, const GemmF
   packed.k_tiles = shape.k_tiles;
   packed.groups = weights.groups();
   packed.data.resize(shape.data_bytes);
-  const int offset = kind == CudaGemmKind::w4a16 ? 8 : 0;
-  if (offset != 0) {
-    std::fill(packed.data.begin(), packed.data.end(), static_cast<std::uint8_t>(0x88));  // zeros
-  }
-  const int mask = weights.bits == 4 ? 15 : 255;
-  for (std::int64_t row = 0; row < weights.n; ++row) {
-    for (std::int64_t col = 0; col < weights.k; ++col) {
-      const Place at = place(kind, packed.k_tiles, row, col);
+  for (std::int64_t row = 0; row < packed.padded_n; ++row) {
+    for (std::int64_t col = 0; col < packed.k_tiles * cuda_tile_k(kind); ++col) {
+      const bool inside = row < weights.n && col < weights.k;
       const int value =
-          (weights.values[static_cast<std::size_t>(row * weights.k + col)] + offset) & mask;
-      std::uint8_t& byte = packed.data[static_cast<std::size_t>(at.byte)];
-      byte = static_cast<std::uint8_t>((byte & ~(mask << at.shift)) | value << at.shift);
+          inside ? weights.values[static_cast<std::size_t>(row * weights.k + col)] : 0;
+      put(kind, packed.k_tiles, row, col, value, packed.data.data());
     }
   }
   const float unit =

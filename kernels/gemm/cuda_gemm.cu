@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "kernels/base/cuda_check.h"
 #include "kernels/gemm/cuda_gemm_body.h"
 #include "kernels/gemm/cuda_lane.cuh"
@@ -47,43 +49,27 @@ void launch_kind(const CudaGemmConfig& config, const CudaGemmArgs& args, cudaStr
     case 64:
       return launch_tile<Kind, 64>(config, args, stream);
     default:
-      return launch_tile<Kind, 128>(config, args, stream);
+      return launch_tile<Kind, cuda_largest_tile(Kind)>(config, args, stream);
   }
 }
 
-__device__ float widen(std::uint16_t bits) {
-  return __uint_as_float(static_cast<std::uint32_t>(bits) << 16);
+template <int Threads, int Step>
+__global__ void __launch_bounds__(kQuantizeThreads) quantize(const CudaQuantizeArgs args) {
+  __shared__ __align__(16) std::uint8_t shared[kQuantizeShared];
+  CudaLane lane(shared);
+  QuantizeBlock<Threads, Step, CudaLane>(lane, args).run();
 }
 
-// One block per token. Divisions are IEEE (no fast math), so integers equal the host's.
-__global__ void quantize_rows(const std::uint16_t* x, std::int64_t k, std::int8_t* out,
-                              std::int64_t stride, float* scales) {
-  const std::uint16_t* const row = x + blockIdx.x * k;
-  __shared__ float largest[32];
-  float mine = 0;
-  for (std::int64_t i = threadIdx.x; i < k; i += blockDim.x) {
-    mine = fmaxf(mine, fabsf(widen(row[i])));
-  }
+// Magnitudes order like their bit patterns. REQUIRES: *largest is 0.
+__global__ void largest_magnitude(const CudaQuantizeArgs args, std::uint32_t* largest) {
+  CudaLane lane(nullptr);
+  float mine = QuantizeBlock<32, 1, CudaLane>(lane, args)
+                   .largest_of_share(static_cast<std::int64_t>(gridDim.x) * kQuantizeThreads);
   for (int other = 16; other > 0; other /= 2) {
-    mine = fmaxf(mine, __shfl_xor_sync(0xffffffffU, mine, other));
+    mine = fmaxf(mine, lane.shuffle_xor(mine, other));
   }
   if (threadIdx.x % 32 == 0) {
-    largest[threadIdx.x / 32] = mine;
-  }
-  __syncthreads();
-  mine = 0;
-  for (unsigned warp = 0; warp < blockDim.x / 32; ++warp) {
-    mine = fmaxf(mine, largest[warp]);
-  }
-  constexpr float kSmallest = 1.17549435e-38F;
-  const float scale = fmaxf(__fdiv_rn(mine, 127.0F), kSmallest);
-  if (threadIdx.x == 0) {
-    scales[blockIdx.x] = scale;
-  }
-  for (std::int64_t i = threadIdx.x; i < stride; i += blockDim.x) {
-    const float level = i < k ? __fdiv_rn(widen(row[i]), scale) : 0.0F;
-    out[blockIdx.x * stride + i] =
-        static_cast<std::int8_t>(__float2int_rn(fminf(fmaxf(level, -127.0F), 127.0F)));
+    atomicMax(largest, __float_as_uint(mine));
   }
 }
 
@@ -113,16 +99,58 @@ void launch_cuda_gemm(const CudaGemmConfig& config, const CudaGemmArgs& args, vo
       return launch_kind<CudaGemmKind::w4a8_group_float>(config, args, s);
     case CudaGemmKind::w4a8_group_integer:
       return launch_kind<CudaGemmKind::w4a8_group_integer>(config, args, s);
+    case CudaGemmKind::w2a16:
+      return launch_kind<CudaGemmKind::w2a16>(config, args, s);
+    case CudaGemmKind::w3a16:
+      return launch_kind<CudaGemmKind::w3a16>(config, args, s);
     case CudaGemmKind::w4a16:
       return launch_kind<CudaGemmKind::w4a16>(config, args, s);
+    case CudaGemmKind::w5a16:
+      return launch_kind<CudaGemmKind::w5a16>(config, args, s);
+    case CudaGemmKind::w6a16:
+      return launch_kind<CudaGemmKind::w6a16>(config, args, s);
+    case CudaGemmKind::w8a16:
+      return launch_kind<CudaGemmKind::w8a16>(config, args, s);
   }
+}
+
+void launch_cuda_quantize(const CudaQuantizeArgs& args, void* stream) {
+  auto* const s = static_cast<cudaStream_t>(stream);
+  const auto blocks = static_cast<unsigned>(quantize_blocks(args));
+  const bool fours = quantize_in_fours(args);
+  if (quantize_by_warps(args)) {
+    fours ? quantize<32, 4><<<blocks, kQuantizeThreads, 0, s>>>(args)
+          : quantize<32, 1><<<blocks, kQuantizeThreads, 0, s>>>(args);
+  } else {
+    fours ? quantize<kQuantizeThreads, 4><<<blocks, kQuantizeThreads, 0, s>>>(args)
+          : quantize<kQuantizeThreads, 1><<<blocks, kQuantizeThreads, 0, s>>>(args);
+  }
+  FT_CUDA_CHECK(cudaGetLastError());
+}
+
+void launch_cuda_quantize_tensor(CudaQuantizeArgs args, float* largest, void* stream) {
+  auto* const s = static_cast<cudaStream_t>(stream);
+  FT_CUDA_CHECK(cudaMemsetAsync(largest, 0, sizeof(float), s));
+  constexpr std::int64_t kMostBlocks = 1024;
+  const std::int64_t wanted = (args.rows * args.width + kQuantizeThreads - 1) / kQuantizeThreads;
+  largest_magnitude<<<static_cast<unsigned>(std::min(wanted, kMostBlocks)), kQuantizeThreads, 0,
+                      s>>>(args, reinterpret_cast<std::uint32_t*>(largest));
+  FT_CUDA_CHECK(cudaGetLastError());
+  args.group = args.width;
+  args.largest = largest;
+  launch_cuda_quantize(args, stream);
 }
 
 void launch_cuda_quantize_rows(const void* bf16, std::int64_t m, std::int64_t k, void* int8,
                                std::int64_t stride, float* scales, void* stream) {
-  quantize_rows<<<static_cast<unsigned>(m), 256, 0, static_cast<cudaStream_t>(stream)>>>(
-      static_cast<const std::uint16_t*>(bf16), k, static_cast<std::int8_t*>(int8), stride, scales);
-  FT_CUDA_CHECK(cudaGetLastError());
+  CudaQuantizeArgs args;
+  args.x = static_cast<const std::uint16_t*>(bf16);
+  args.rows = m;
+  args.width = args.group = k;
+  args.out = static_cast<std::uint8_t*>(int8);
+  args.stride = stride;
+  args.scales = scales;
+  launch_cuda_quantize(args, stream);
 }
 
 }  // namespace foretoken::kernels

@@ -15,9 +15,10 @@
 //   low
 //          nibble and of the second in its high nibble, two's complement; (word << 4) and word,
 //          both masked with 0xf0f0f0f0, are 16 w (FastGEMM)
-//   w4a16  k tile 64, 1 chunk: word s is k step s of 16; nibble i of u = w + 8 is
-//          [lane / 4 + 8 (i & 1)][16 s + 2 (lane % 4) + 8 (i >> 1 & 1)], nibble i + 4 the next k, i
-//          = 0..3
+//   wBa16  k tile 64, u = w + 2^(B-1) split into the planes of packed_weights.h, each
+//          [lane 32][p words]; field f of p bits of a word, and the one 16 bits above it for the
+//          next k, is [lane / 4 + 8 (i & 1)][16 s + 2 (lane % 4) + 8 (i >> 1)] of k step s = f / 4
+//          + word * 4 / p and register i = f % 4 (4-bit planes: word s, field i)
 //
 // n is padded to 128 and k to whole tiles and groups with zeros.
 #pragma once
@@ -31,15 +32,49 @@
 
 namespace foretoken::kernels {
 
-enum class CudaGemmKind : std::uint8_t { w8a8, w4a8, w4a8_group_float, w4a8_group_integer, w4a16 };
+enum class CudaGemmKind : std::uint8_t {
+  w8a8,
+  w4a8,
+  w4a8_group_float,
+  w4a8_group_integer,
+  w2a16,
+  w3a16,
+  w4a16,
+  w5a16,
+  w6a16,
+  w8a16
+};
 
 inline constexpr int kCudaTileChannels = 128;
 inline constexpr int kCudaRowBytes = 128;  // activation bytes of one k tile
 
-constexpr int cuda_tile_k(CudaGemmKind kind) { return kind == CudaGemmKind::w4a16 ? 64 : 128; }
+constexpr int cuda_weight_bits(CudaGemmKind kind) {
+  switch (kind) {
+    case CudaGemmKind::w2a16:
+      return 2;
+    case CudaGemmKind::w3a16:
+      return 3;
+    case CudaGemmKind::w5a16:
+      return 5;
+    case CudaGemmKind::w6a16:
+      return 6;
+    case CudaGemmKind::w8a8:
+    case CudaGemmKind::w8a16:
+      return 8;
+    default:
+      return 4;
+  }
+}
+// Weights of bf16 activations.
+constexpr bool cuda_weight_only(CudaGemmKind kind) { return kind >= CudaGemmKind::w2a16; }
+constexpr int cuda_tile_k(CudaGemmKind kind) { return cuda_weight_only(kind) ? 64 : 128; }
 // Bytes of one channel's weights in a k tile.
 constexpr int cuda_weight_row_bytes(CudaGemmKind kind) {
-  return kind == CudaGemmKind::w8a8 ? 128 : kind == CudaGemmKind::w4a16 ? 32 : 64;
+  return cuda_tile_k(kind) * cuda_weight_bits(kind) / 8;
+}
+// The widths beside w4a16 are for few tokens, where the weights' bytes count: two tile sizes.
+constexpr int cuda_largest_tile(CudaGemmKind kind) {
+  return cuda_weight_only(kind) && kind != CudaGemmKind::w4a16 ? 64 : 128;
 }
 constexpr int cuda_stages(int tile_tokens) { return tile_tokens >= 128 ? 3 : 4; }
 constexpr int cuda_threads(int tile_tokens) { return tile_tokens >= 64 ? 256 : 128; }
@@ -57,7 +92,7 @@ struct CudaDevice {
 
 struct CudaGemmConfig {
   CudaGemmKind kind = CudaGemmKind::w8a8;
-  int tile_tokens = 128;  // 16, 64 or 128
+  int tile_tokens = 128;  // 16, 64 or 128, at most cuda_largest_tile
   int k_splits = 1;       // > 1: partial sums in a workspace, added in order by a second kernel
   std::int64_t tiles_per_split = 0;
 };

@@ -10,6 +10,7 @@
 //   flight load_shared<T>(offset), store_shared(offset, value) load_matrices(offset, r[4])
 //   ldmatrix.x4: per lane the address of one 16-byte row multiply_s8(c[4], a[4], b0, b1)
 //   mma.m16n8k32 s8 multiply_bf16(c[4], a[4], b0, b1)             mma.m16n8k16 bf16
+//   multiply_add_bf16(a, b, c)                    fma.rn.bf16x2
 #pragma once
 
 #include <cmath>
@@ -59,9 +60,8 @@ class CudaGemmBlock {
   }
 
  private:
-  static constexpr bool kInt8 = Kind != CudaGemmKind::w4a16;
-  static constexpr bool kFloatGroups =
-      Kind == CudaGemmKind::w4a8_group_float || Kind == CudaGemmKind::w4a16;
+  static constexpr bool kInt8 = !cuda_weight_only(Kind);
+  static constexpr bool kFloatGroups = Kind == CudaGemmKind::w4a8_group_float || !kInt8;
   static constexpr bool kIntegerGroups = Kind == CudaGemmKind::w4a8_group_integer;
   static constexpr bool kMagicStart = Kind == CudaGemmKind::w4a8_group_float;
   static constexpr bool kGroups = kFloatGroups || kIntegerGroups;
@@ -75,6 +75,8 @@ class CudaGemmBlock {
   static constexpr int kTokenBytes = TileTokens * kCudaRowBytes;
   static constexpr int kStageBytes = kWeightBytes + kTokenBytes;
   static constexpr int kPitch = kCudaTileChannels + 4;  // of the result in shared memory, words
+  static constexpr int kBits = cuda_weight_bits(Kind);
+  static constexpr int kLowPlane = kBits >= 4 ? 4 : 2, kHighPlane = kBits - kLowPlane;
 
   FT_DEVICE int lane() const { return gpu_.thread() % 32; }
   FT_DEVICE int channel_warp() const { return gpu_.thread() / 32 % 4; }
@@ -127,31 +129,81 @@ class CudaGemmBlock {
     }
   }
 
+  // A lane's weights of 16 channels, all of a k tile (bf16 activations) or a chunk of it.
+  struct Planes {
+    Words4 low, high;
+  };
+
   // Fragments of the warp's two blocks of 16 channels for 32-byte step `step` of the row.
-  FT_DEVICE void weights_of(int base, int step, Words4 (&raw)[2], std::uint32_t (&a)[2][4]) {
+  FT_DEVICE void weights_of(int base, int step, Planes (&raw)[2], std::uint32_t (&a)[2][4]) {
     constexpr int kBlockBytes = kWeightBytes / 8;
     FT_UNROLL
     for (int block = 0; block < 2; ++block) {
       const int at = base + (channel_warp() * 2 + block) * kBlockBytes + lane() * 16;
       if constexpr (Kind == CudaGemmKind::w8a8) {
-        raw[block] = gpu_.template load_shared<Words4>(at + step * 512);
+        load_words<4>(at + step * 512, raw[block].low);
       } else if constexpr (kInt8) {
         if (step % 2 == 0) {
-          raw[block] = gpu_.template load_shared<Words4>(at + step / 2 * 512);
+          load_words<4>(at + step / 2 * 512, raw[block].low);
         }
       } else if (step == 0) {
-        raw[block] = gpu_.template load_shared<Words4>(at);
+        load_planes(at - lane() * 16, raw[block]);
       }
       FT_UNROLL
       for (int i = 0; i < 4; ++i) {
         if constexpr (Kind == CudaGemmKind::w8a8) {
-          a[block][i] = raw[block].w[i];
+          a[block][i] = raw[block].low.w[i];
         } else if constexpr (kInt8) {
-          a[block][i] = (step % 2 == 0 ? raw[block].w[i] << 4 : raw[block].w[i]) & 0xf0f0f0f0U;
+          a[block][i] =
+              (step % 2 == 0 ? raw[block].low.w[i] << 4 : raw[block].low.w[i]) & 0xf0f0f0f0U;
         } else {
-          a[block][i] = gpu_.nibbles_to_bf16(raw[block].w[step] >> (4 * i));
+          a[block][i] = bf16_pair(raw[block], step, i);
         }
       }
+    }
+  }
+
+  template <int Count>
+  FT_DEVICE void load_words(int at, Words4& words) {
+    if constexpr (Count == 4) {
+      words = gpu_.template load_shared<Words4>(at);
+    } else if constexpr (Count == 2) {
+      const auto two = gpu_.template load_shared<Words2>(at);
+      words.w[0] = two.w[0];
+      words.w[1] = two.w[1];
+    } else if constexpr (Count == 1) {
+      words.w[0] = gpu_.template load_shared<std::uint32_t>(at);
+    }
+  }
+  FT_DEVICE void load_planes(int at, Planes& planes) {
+    load_words<kLowPlane>(at + lane() * 4 * kLowPlane, planes.low);
+    load_words<kHighPlane>(at + 128 * kLowPlane + lane() * 4 * kHighPlane, planes.high);
+  }
+
+  // Two neighbouring values' fields of `Width` bits, 16 bits apart.
+  template <int Width>
+  FT_DEVICE static std::uint32_t fields(const Words4& words, int step, int i) {
+    return (words.w[step * Width / 4] >> (Width * (step % (4 / Width) * 4 + i))) &
+           (0x00010001U * ((1U << Width) - 1));
+  }
+
+  // u = w + 2^(bits - 1) to the bf16 pair w, exactly: 0x4300 | u is 128 + u for u below 128, and
+  // one packed multiply-add takes the offset off. Of 8 bits each half goes that way, and a third
+  // one puts them together.
+  FT_DEVICE std::uint32_t bf16_pair(const Planes& planes, int step, int i) {
+    constexpr std::uint32_t k128 = 0x43004300U, kOne = 0x3f803f80U, k16 = 0x41804180U;
+    constexpr std::uint32_t kMinus128 = 0xc300c300U, kMinus136 = 0xc308c308U;
+    const std::uint32_t low = fields<kLowPlane>(planes.low, step, i);
+    if constexpr (kBits == 8) {
+      const std::uint32_t high = fields<kHighPlane>(planes.high, step, i);
+      return gpu_.multiply_add_bf16(gpu_.multiply_add_bf16(high | k128, kOne, kMinus136), k16,
+                                    gpu_.multiply_add_bf16(low | k128, kOne, kMinus128));
+    } else {
+      std::uint32_t u = low;
+      if constexpr (kHighPlane > 0) {
+        u |= fields<kHighPlane>(planes.high, step, i) << kLowPlane;
+      }
+      return gpu_.multiply_add_bf16(u | k128, kOne, kMinus128 | 0x00010001U * (1U << (kBits - 1)));
     }
   }
 
@@ -160,7 +212,7 @@ class CudaGemmBlock {
     // Lanes 0-7 address tokens 0-7 at the first 16 bytes of the step, 8-15 the same tokens at the
     // second, 16-31 tokens 8-15.
     const int row = token_warp() * kWarpTokens + lane() / 16 * 8 + lane() % 8;
-    Words4 raw[2] = {};
+    Planes raw[2] = {};
     FT_UNROLL
     for (int step = 0; step < 4; ++step) {
       std::uint32_t a[2][4];
@@ -297,7 +349,7 @@ class CudaGemmBlock {
     } else if constexpr (K == CudaGemmKind::w4a8_group_integer) {
       value = value * args.inverse_alpha;
     }
-    if constexpr (K != CudaGemmKind::w4a16) {
+    if constexpr (kInt8) {
       value = value * args.token_scales[token];
     }
     const std::int64_t at = token * args.n + n;

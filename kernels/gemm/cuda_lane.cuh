@@ -82,14 +82,10 @@ class CudaLane {
     return __shfl_xor_sync(0xffffffffU, value, mask);
   }
 
-  // Nibbles 0 and 4 of `word`, u = w + 8, to the bf16 pair w: 0x4300 | u is 128 + u, and one packed
-  // multiply-add takes 136 off, exactly.
-  __device__ std::uint32_t nibbles_to_bf16(std::uint32_t word) const {
+  __device__ std::uint32_t multiply_add_bf16(std::uint32_t a, std::uint32_t b,
+                                             std::uint32_t c) const {
     std::uint32_t pair;
-    const std::uint32_t biased = (word & 0x000f000fU) | 0x43004300U;
-    asm("fma.rn.bf16x2 %0, %1, %2, %3;"
-        : "=r"(pair)
-        : "r"(biased), "r"(0x3f803f80U), "r"(0xc308c308U));
+    asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(pair) : "r"(a), "r"(b), "r"(c));
     return pair;
   }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/gemm/cuda_gemm.h"
+#include "kernels/gemm/quantize_body.h"
 
 namespace foretoken::kernels {
 
@@ -10,6 +11,12 @@ CudaDevice current_cuda_device();
 
 // `stream` is a cudaStream_t. Pointers in `args` are device pointers; see CudaGemmArgs.
 void launch_cuda_gemm(const CudaGemmConfig& config, const CudaGemmArgs& args, void* stream);
+
+// One scale per group of a row, in int8 or fp8; `args.x` 8-byte and `args.out` 4-byte aligned.
+void launch_cuda_quantize(const CudaQuantizeArgs& args, void* stream);
+// One scale for all: scales[0]. `largest`, device memory, takes the largest magnitude on the way;
+// `args.group` does not matter.
+void launch_cuda_quantize_tensor(CudaQuantizeArgs args, float* largest, void* stream);
 
 // bf16 [m][k] to int8 rows of `stride` bytes, zeros behind k, with one scale per token: the same
 // integers and scales as quantize_activations, to the bit.

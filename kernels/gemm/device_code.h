@@ -5,10 +5,12 @@
 
 #if defined(__CUDACC__)
 #define FT_DEVICE __device__ __forceinline__
+#define FT_HOST_DEVICE __host__ __device__ __forceinline__
 #define FT_UNROLL _Pragma("unroll")
 #define FT_NO_UNROLL _Pragma("unroll 1")
 #else
 #define FT_DEVICE inline
+#define FT_HOST_DEVICE inline
 #define FT_UNROLL
 #define FT_NO_UNROLL
 #endif
@@ -17,6 +19,10 @@ namespace foretoken::kernels {
 
 struct alignas(16) Words4 {
   std::uint32_t w[4];
+};
+
+struct alignas(8) Words2 {
+  std::uint32_t w[2];
 };
 
 template <typename To, typename From>

@@ -52,10 +52,15 @@ class PrefillHead {
     blocks_.resize(kQueryBlocks);
   }
 
-  void run(int kv_head, const Bf16* queries, Bf16* out) {
+  // Every `parts`-th run of query blocks: the later ones see more.
+  void run(int kv_head, std::int64_t part, std::int64_t parts, const Bf16* queries, Bf16* out) {
+    constexpr std::int64_t kRun = std::int64_t{kQueryBlocks} * kPrefillQueries;
+    if (part * kRun >= rows_) {
+      return;
+    }
     kv_head_ = kv_head;
     load_keys();
-    for (std::int64_t row = 0; row < rows_; row += kQueryBlocks * kPrefillQueries) {
+    for (std::int64_t row = part * kRun; row < rows_; row += parts * kRun) {
       PrefillTask task{keys_.data(), blocks_.data(), 0, padded_dim_, key_stride()};
       for (std::int64_t first = row; first < rows_ && task.query_blocks < kQueryBlocks;
            first += kPrefillQueries) {
@@ -102,7 +107,7 @@ class PrefillHead {
     }
   }
 
-  // Positions [at, at + 128), of which those behind the end are zeros or whatever else.
+  // Positions [at, at + 64), of which those behind the end are zeros or whatever else.
   void load_block(std::int64_t at, std::int64_t offset) {
     const bool scaled = cache_.shape().format != KvFormat::bf16;
     PrefillKeys& keys = keys_[static_cast<std::size_t>(at / kPrefillKeys)];
@@ -327,10 +332,13 @@ void attention_prefill(const AttentionShape& shape, const PagedKvCache& cache,
                        const SequenceView& sequence, const Bf16* queries, Bf16* out,
                        WorkerPool& pool, const PrefillKernels& kernels) {
   check(shape, cache, sequence);
-  pool.run(cache.shape().kv_heads, [&](int, std::int64_t begin, std::int64_t end) {
+  // With fewer heads than workers several of them rearrange the same keys and values.
+  const std::int64_t heads = cache.shape().kv_heads;
+  const std::int64_t parts = (pool.threads() + heads - 1) / heads;
+  pool.run(heads * parts, [&](int, std::int64_t begin, std::int64_t end) {
     PrefillHead head(shape, cache, sequence, kernels);
     for (std::int64_t i = begin; i < end; ++i) {
-      head.run(static_cast<int>(i), queries, out);
+      head.run(static_cast<int>(i / parts), i % parts, parts, queries, out);
     }
   });
 }

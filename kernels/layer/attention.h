@@ -27,8 +27,9 @@ struct SequenceView {
 };
 
 // Queries and results are [new_tokens][heads][head_dim]; causal. Keys and values of a kv head are
-// rearranged once, then every block of queries of all heads that share them passes over them. One
-// worker handles one kv head. Runs on the best of the tables below.
+// rearranged once, then every block of queries of all heads that share them passes over them. A
+// worker handles a kv head, or a part of its queries where heads are fewer than workers. Runs on
+// the best of the tables below.
 void attention_prefill(const AttentionShape& shape, const PagedKvCache& cache,
                        const SequenceView& sequence, const Bf16* queries, Bf16* out,
                        WorkerPool& pool);

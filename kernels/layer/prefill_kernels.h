@@ -1,7 +1,7 @@
 // The seam between prefill attention (attention.cpp) and one file per instruction set.
 //
 // One kv head is worked on at a time. Its scores are computed transposed, positions x queries, for
-// 128 positions and 32 queries at a time: a query is a lane of a vector, so that the softmax needs
+// 64 positions and 32 queries at a time: a query is a lane of a vector, so that the softmax needs
 // no sum or maximum across lanes, and weights leave it in the order in which the next product reads
 // them. Keys then are a left operand by rows, as the cache holds them, and values one by columns.
 //
@@ -16,16 +16,16 @@
 namespace foretoken::kernels {
 
 inline constexpr int kPrefillQueries = 32;
-inline constexpr int kPrefillKeys = 128;
+inline constexpr int kPrefillKeys = 64;
 inline constexpr int kPrefillPage = 16;    // positions of one `keys` pointer
 inline constexpr int kPrefillValues = 32;  // positions that pack_values takes at a time
 
-// 128 positions. What no query may see only has to be there, whatever it holds.
+// 64 positions. What no query may see only has to be there, whatever it holds.
 struct PrefillKeys {
   const void* keys[kPrefillKeys / kPrefillPage] = {};
   const void* values = nullptr;
-  const float* factors = nullptr;       // of the scores, [128]: scale, the key's scale and log2(e)
-  const float* value_scales = nullptr;  // [128]; null: ones
+  const float* factors = nullptr;       // of the scores, [64]: scale, the key's scale and log2(e)
+  const float* value_scales = nullptr;  // [64]; null: ones
 };
 
 // 32 queries and what is known of their results: sums / total, with weights 2^(score - reference).

@@ -79,18 +79,28 @@ GpuGemm library(CublasLtKind kind, const char* name, std::int64_t m, std::int64_
           }};
 }
 
+// Any bits are weights of some value: no need to pack them one by one.
+CudaPackedWeights random_weights(const GemmFormat& format, std::int64_t n, std::int64_t k) {
+  const CudaWeightShape shape = cuda_weight_shape(format, n, k);
+  CudaPackedWeights packed;
+  packed.format = format;
+  packed.padded_n = shape.padded_n;
+  packed.k_tiles = shape.k_tiles;
+  packed.data.resize(shape.data_bytes);
+  SyntheticRandom random(2);
+  for (std::size_t i = 0; i + 8 <= packed.data.size(); i += 8) {  // whole tiles: no bytes left over
+    const std::uint64_t bits = random.next();
+    std::memcpy(packed.data.data() + i, &bits, 8);
+  }
+  packed.scales.assign(shape.scale_count, 0.004F);
+  packed.integer_scales.assign(shape.scale_count, 4);
+  return packed;
+}
+
 GpuGemm ours(const std::string& name, std::int64_t m, std::int64_t n, std::int64_t k) {
   const GemmFormat format = parse_gemm_format(name);
   const GemmDescriptor descriptor{m, n, k, format, OutputType::bf16};
-  SyntheticRandom random(2);
-  QuantizedWeights weights{n, k, format.weight_bits, format.group, {}, {}};
-  const int limit = weight_limit(format.weight_bits);
-  weights.values.resize(static_cast<std::size_t>(n * k));
-  for (std::int8_t& value : weights.values) {
-    value = static_cast<std::int8_t>(random.between(-limit, limit));
-  }
-  weights.scales.assign(static_cast<std::size_t>(n * weights.groups()), 0.004F);
-  const CudaPackedWeights packed = pack_cuda_weights(weights, format);
+  const CudaPackedWeights packed = random_weights(format, n, k);
   const CudaGemmConfig config =
       choose_cuda_gemm_config(descriptor, current_cuda_device(), packed.least_splits);
   const std::int64_t stride = cuda_activation_stride(format, k);
@@ -152,7 +162,8 @@ void compare(std::int64_t m, std::int64_t n, std::int64_t k) {
   try_library(CublasLtKind::bf16, "cublaslt bf16");
   try_library(CublasLtKind::fp8_e4m3, "cublaslt fp8");
   try_library(CublasLtKind::int8, "cublaslt int8");
-  for (const char* name : {"w8a8", "w4a8", "w4a8_g128_float", "w4a8_g128_integer", "w4a16_g128"}) {
+  for (const char* name : {"w8a8", "w4a8", "w4a8_g128_float", "w4a8_g128_integer", "w2a16_g128",
+                           "w3a16_g128", "w4a16_g128", "w5a16_g128", "w6a16_g128", "w8a16_g128"}) {
     gemms.push_back(ours(name, m, n, k));
   }
   const CudaStream stream;

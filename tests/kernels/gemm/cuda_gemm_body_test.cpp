@@ -46,7 +46,7 @@ void run_kind(const CudaGemmConfig& config, const CudaGemmArgs& args,
               const std::vector<EmulatedBlock::Range>& readable) {
   config.tile_tokens == 16   ? run_blocks<Kind, 16>(config, args, readable)
   : config.tile_tokens == 64 ? run_blocks<Kind, 64>(config, args, readable)
-                             : run_blocks<Kind, 128>(config, args, readable);
+                             : run_blocks<Kind, cuda_largest_tile(Kind)>(config, args, readable);
 }
 
 void run_config(const CudaGemmConfig& config, const CudaGemmArgs& args,
@@ -60,8 +60,18 @@ void run_config(const CudaGemmConfig& config, const CudaGemmArgs& args,
       return run_kind<CudaGemmKind::w4a8_group_float>(config, args, readable);
     case CudaGemmKind::w4a8_group_integer:
       return run_kind<CudaGemmKind::w4a8_group_integer>(config, args, readable);
+    case CudaGemmKind::w2a16:
+      return run_kind<CudaGemmKind::w2a16>(config, args, readable);
+    case CudaGemmKind::w3a16:
+      return run_kind<CudaGemmKind::w3a16>(config, args, readable);
     case CudaGemmKind::w4a16:
       return run_kind<CudaGemmKind::w4a16>(config, args, readable);
+    case CudaGemmKind::w5a16:
+      return run_kind<CudaGemmKind::w5a16>(config, args, readable);
+    case CudaGemmKind::w6a16:
+      return run_kind<CudaGemmKind::w6a16>(config, args, readable);
+    case CudaGemmKind::w8a16:
+      return run_kind<CudaGemmKind::w8a16>(config, args, readable);
   }
 }
 
@@ -168,13 +178,16 @@ TEST(EmulatedGemm, Extreme_groups_stay_exact_in_the_magic_number_conversion) {
   }
 }
 
-TEST(EmulatedGemm, W4a16_agrees_with_fp64_within_fp32_accumulation) {
-  const GemmFormat format = parse_gemm_format("w4a16_g128");
+class EmulatedWeightOnlyGemm : public testing::TestWithParam<int> {};
+
+TEST_P(EmulatedWeightOnlyGemm, Agrees_with_fp64_within_fp32_accumulation) {
+  const int bits = GetParam();
+  const GemmFormat format = parse_gemm_format("w" + std::to_string(bits) + "a16_g128");
   std::uint64_t seed = 300;
-  for (const int tile_tokens : {16, 64, 128}) {
+  for (const int tile_tokens : {16, 64, cuda_largest_tile(cuda_gemm_kind(format))}) {
     for (const Shape& s : {Shape{1, 5, 40}, Shape{19, 130, 300}}) {
       const auto w = quantize_weights(synthetic_matrix(SyntheticKind::normal, s.n, s.k, ++seed),
-                                      s.n, s.k, {4, 128, false});
+                                      s.n, s.k, {bits, 128, false});
       std::vector<Bf16> a;
       std::vector<float> wide;
       for (const float x : synthetic_matrix(SyntheticKind::normal, s.m, s.k, seed + 50)) {
@@ -194,6 +207,34 @@ TEST(EmulatedGemm, W4a16_agrees_with_fp64_within_fp32_accumulation) {
   }
 }
 
+// A token of one 1 and zeros reads a column of weights: every value of the range, bit for bit.
+TEST_P(EmulatedWeightOnlyGemm, Restores_every_weight_exactly) {
+  const int bits = GetParam();
+  const GemmFormat format = parse_gemm_format("w" + std::to_string(bits) + "a16_g128");
+  const int limit = weight_limit(bits);
+  const std::int64_t m = 64, n = 40, k = 64;
+  QuantizedWeights w{n, k, bits, 128, {}, std::vector<float>(n, 0.5F)};
+  for (std::int64_t i = 0; i < n * k; ++i) {
+    w.values.push_back(static_cast<std::int8_t>(i % (2 * limit + 1) - limit));
+  }
+  std::vector<Bf16> ones(static_cast<std::size_t>(m * k));
+  for (std::int64_t i = 0; i < m; ++i) {
+    ones[static_cast<std::size_t>(i * k + i)] = to_bf16(1.0F);
+  }
+  const std::vector<float> got =
+      emulate({m, n, k, format, OutputType::fp32}, w, ones.data(), 2, nullptr, 64, 100);
+  for (std::int64_t row = 0; row < m; ++row) {
+    for (std::int64_t channel = 0; channel < n; ++channel) {
+      ASSERT_EQ(got[static_cast<std::size_t>(row * n + channel)],
+                0.5F * w.values[static_cast<std::size_t>(channel * k + row)])
+          << "k " << row << " channel " << channel;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Bits, EmulatedWeightOnlyGemm, testing::Values(2, 3, 4, 5, 6, 8),
+                         testing::PrintToStringParamName());
+
 TEST(CudaGemmConfig, Is_chosen_on_the_host_from_shape_and_device) {
   const CudaDevice h100{132, 90};
   const auto choose = [&](std::int64_t m, std::int64_t n, std::int64_t k, const char* format) {
@@ -210,6 +251,9 @@ TEST(CudaGemmConfig, Is_chosen_on_the_host_from_shape_and_device) {
   // w4a16 has k tiles of 64, two to a group: a split never cuts a group.
   EXPECT_EQ(choose(64, 1024, 4096, "w4a16_g128"),
             "mma_sync w4a16 tile=128x64 stages=4 shared=49152 k_splits=16 tiles_per_split=4");
+  // Odd widths stop at tiles of 64 tokens: 8 x 32 blocks for 264 slots.
+  EXPECT_EQ(choose(512, 4096, 4096, "w5a16_g128"),
+            "mma_sync w5a16 tile=128x64 stages=4 shared=53248 k_splits=1 tiles_per_split=64");
 }
 
 TEST(CudaGemmConfig, Splits_k_where_32_bits_could_overflow) {
@@ -224,8 +268,8 @@ TEST(CudaGemmConfig, Shared_memory_fits_the_smallest_supported_device) {
   // sm_89 offers 99 KiB to a block.
   for (const CudaGemmKind kind :
        {CudaGemmKind::w8a8, CudaGemmKind::w4a8, CudaGemmKind::w4a8_group_float,
-        CudaGemmKind::w4a8_group_integer, CudaGemmKind::w4a16}) {
-    for (const int tile : {16, 64, 128}) {
+        CudaGemmKind::w4a8_group_integer, CudaGemmKind::w4a16, CudaGemmKind::w8a16}) {
+    for (const int tile : {16, 64, cuda_largest_tile(kind)}) {
       EXPECT_LE(cuda_shared_bytes(kind, tile), 99 * 1024);
     }
   }
@@ -233,7 +277,8 @@ TEST(CudaGemmConfig, Shared_memory_fits_the_smallest_supported_device) {
 
 TEST(CudaGemmConfig, Formats_of_the_libraries_are_refused_with_the_remedy) {
   EXPECT_THROW(cuda_gemm_kind(parse_gemm_format("bf16")), KernelError);
-  EXPECT_THROW(cuda_gemm_kind(parse_gemm_format("w5a16_g128")), KernelError);
+  EXPECT_THROW(cuda_gemm_kind(parse_gemm_format("fp8_tensor")), KernelError);
+  EXPECT_THROW(cuda_gemm_kind(parse_gemm_format("w5a16_g64")), KernelError);
 }
 
 }  // namespace

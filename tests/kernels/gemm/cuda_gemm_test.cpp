@@ -112,17 +112,20 @@ TEST_F(CudaGemm, Integer_formats_equal_the_64_bit_reference_to_the_bit) {
   }
 }
 
-TEST_F(CudaGemm, W4a16_agrees_with_fp64) {
-  const GemmFormat format = parse_gemm_format("w4a16_g128");
+TEST_F(CudaGemm, Weight_only_formats_agree_with_fp64) {
   const std::int64_t m = 77, n = 210, k = 1000;
-  const auto w =
-      quantize_weights(synthetic_matrix(SyntheticKind::normal, n, k, 1), n, k, {4, 128, false});
-  const auto raw = random_bf16(m, k, 2);
-  const auto want = reference_fp64_gemm(widen(raw), dequantize(w), m, n, k);
-  for (const int tile_tokens : {16, 64, 128}) {
-    const auto got = run_on_device({m, n, k, format, OutputType::fp32}, w, raw, tile_tokens, 1);
-    for (std::size_t i = 0; i < want.size(); ++i) {
-      ASSERT_NEAR(got[i], want[i], 1e-3 * std::sqrt(static_cast<double>(k))) << i;
+  for (const int bits : {2, 3, 4, 5, 6, 8}) {
+    const GemmFormat format = parse_gemm_format("w" + std::to_string(bits) + "a16_g128");
+    const auto w = quantize_weights(synthetic_matrix(SyntheticKind::normal, n, k, 1), n, k,
+                                    {bits, 128, false});
+    const auto raw = random_bf16(m, k, 2);
+    const auto want = reference_fp64_gemm(widen(raw), dequantize(w), m, n, k);
+    for (const int tile_tokens : {16, 64, cuda_largest_tile(cuda_gemm_kind(format))}) {
+      const auto got = run_on_device({m, n, k, format, OutputType::fp32}, w, raw, tile_tokens, 1);
+      for (std::size_t i = 0; i < want.size(); ++i) {
+        ASSERT_NEAR(got[i], want[i], 1e-3 * std::sqrt(static_cast<double>(k)))
+            << bits << " bits at " << i;
+      }
     }
   }
 }

@@ -63,7 +63,7 @@ class EmulatedLane {
     multiply_bf16(sums, a, b0, b1);
     std::memcpy(c, sums, sizeof(sums));
   }
-  std::uint32_t nibbles_to_bf16(std::uint32_t word) const;
+  std::uint32_t multiply_add_bf16(std::uint32_t a, std::uint32_t b, std::uint32_t c) const;
 
  private:
   struct Copy {
@@ -316,11 +316,22 @@ inline float EmulatedLane::shuffle_xor(float value, int mask) {
   return value;
 }
 
-inline std::uint32_t EmulatedLane::nibbles_to_bf16(std::uint32_t word) const {
-  const std::uint32_t biased = (word & 0x000f000fU) | 0x43004300U;
-  const auto low = to_bf16(to_float(Bf16{static_cast<std::uint16_t>(biased)}) - 136.0F);
-  const auto high = to_bf16(to_float(Bf16{static_cast<std::uint16_t>(biased >> 16)}) - 136.0F);
-  return static_cast<std::uint32_t>(high.bits) << 16 | low.bits;
+// Exact operands only: a result that bf16 has to round is a mistake of the kernel.
+inline std::uint32_t EmulatedLane::multiply_add_bf16(std::uint32_t a, std::uint32_t b,
+                                                     std::uint32_t c) const {
+  std::uint32_t pair = 0;
+  for (const int shift : {0, 16}) {
+    const auto value = [shift](std::uint32_t word) {
+      return to_float(Bf16{static_cast<std::uint16_t>(word >> shift)});
+    };
+    const float exact = value(a) * value(b) + value(c);
+    const Bf16 rounded = to_bf16(exact);
+    if (to_float(rounded) != exact) {
+      throw std::logic_error("a weight does not fit bf16");
+    }
+    pair |= static_cast<std::uint32_t>(rounded.bits) << shift;
+  }
+  return pair;
 }
 
 }  // namespace foretoken::kernels

@@ -149,7 +149,7 @@ TEST(AttentionDecode, Agrees_with_the_definition_in_fp64_for_several_sequences) 
           tables[static_cast<std::size_t>(s)].push_back(block);
         }
         for (std::int64_t p = 0; p < lengths[s]; ++p) {
-          const auto seed = static_cast<std::uint64_t>(s * 5000 + 2 * p);
+          const auto seed = static_cast<std::uint64_t>(std::int64_t{s} * 5000 + 2 * p);
           cache.store(tables[static_cast<std::size_t>(s)], p, random_bf16(128, seed),
                       random_bf16(128, seed + 1));
         }

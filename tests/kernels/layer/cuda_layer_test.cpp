@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <numeric>
 
 #include "kernels/base/cuda_check.h"
+#include "kernels/gemm/cuda_launch.h"
 #include "kernels/gemm/synthetic.h"
 #include "kernels/layer/attention.h"
 #include "kernels/layer/elementwise.h"
@@ -99,6 +101,48 @@ TEST_F(CudaLayer, Embedding_and_argmax_agree_with_the_cpu) {
   DeviceBuffer<std::int32_t> best(4);
   launch_cuda_argmax(device_logits.data(), 4, 1003, best.data(), nullptr);
   EXPECT_EQ(to_host(best), argmax_rows(logits, 1003, pool_));
+}
+
+// Groups of warps and of blocks, four values at a time and one by one.
+TEST_F(CudaLayer, Quantised_activations_have_the_bytes_of_the_cpu) {
+  for (const std::int64_t width : {1000, 1027}) {
+    const std::int64_t rows = 13;
+    const auto x = random_bf16(rows * width, 6);
+    const auto dx = to_device(x);
+    DeviceBuffer<std::uint8_t> out(x.size());
+    CudaQuantizeArgs args;
+    args.x = reinterpret_cast<const std::uint16_t*>(dx.data());
+    args.rows = rows;
+    args.width = args.stride = width;
+    args.out = out.data();
+    const auto same = [&](const void* values, const DeviceBuffer<float>& scales,
+                          const std::vector<float>& want) {
+      EXPECT_EQ(std::memcmp(to_host(out).data(), values, x.size()), 0) << width;
+      EXPECT_EQ(to_host(scales), want) << width;
+    };
+    for (const std::int64_t group : {0, 32, 128}) {
+      Int8Rows want;
+      quantize_rows(x, width, group, want, pool_);
+      DeviceBuffer<float> scales(want.scales.size());
+      args.fp8 = false;
+      args.group = group == 0 ? width : group;
+      args.scales = scales.data();
+      launch_cuda_quantize(args, nullptr);
+      same(want.values.data(), scales, want.scales);
+    }
+    for (const ScaleKind kind :
+         {ScaleKind::per_tensor, ScaleKind::per_channel, ScaleKind::block_128}) {
+      Fp8Rows want;
+      quantize_rows_fp8(x, width, kind, want, pool_);
+      DeviceBuffer<float> scales(want.scales.size()), largest(1);
+      args.fp8 = true;
+      args.group = kind == ScaleKind::block_128 ? 128 : width;
+      args.scales = scales.data();
+      kind == ScaleKind::per_tensor ? launch_cuda_quantize_tensor(args, largest.data(), nullptr)
+                                    : launch_cuda_quantize(args, nullptr);
+      same(want.values.data(), scales, want.scales);
+    }
+  }
 }
 
 TEST_F(CudaLayer, Attention_agrees_with_fp64) {
