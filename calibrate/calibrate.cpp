@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -136,16 +137,21 @@ fs::path journal_path(const fs::path& target) {
   return target.parent_path() / (target.stem().string() + ".journal");
 }
 
+// How far a sample can be trusted: 2 where two quiet passes agree, 1 with a quiet pass.
+int trust(const CaseResult& one) { return one.settled ? 2 : one.quiet_passes > 0 ? 1 : 0; }
+
 // What a run says of its samples besides the table.
 std::string quality(const RunResult& run, int dropped) {
+  std::array<std::ptrdiff_t, 3> count{};
+  for (const CaseResult& one : run.cases) {
+    ++count.at(static_cast<std::size_t>(trust(one)));
+  }
   std::string text;
-  const auto noisy = std::count_if(run.cases.begin(), run.cases.end(),
-                                   [](const CaseResult& one) { return one.quiet_passes == 0; });
-  if (noisy > 0) {
+  if (count[0] + count[1] > 0) {
     text += fmt::format(
-        "Something else slowed the core down in every pass of {} of {} samples: {} left out, {} "
-        "kept for want of better.\n",
-        noisy, run.cases.size(), dropped, noisy - dropped);
+        "Of {} samples {} have two quiet passes that agree, {} a quiet one, and {} were always "
+        "disturbed by something else on this machine: {} are left out.\n",
+        run.cases.size(), count[2], count[1], count[0], dropped);
   }
   if (run.missing > 0) {
     text += fmt::format("{} samples were not measured: time was up (--budget).\n", run.missing);
@@ -154,16 +160,20 @@ std::string quality(const RunResult& run, int dropped) {
                             100 * run.repeatability);
 }
 
-// Samples without a quiet pass are left out of every table that keeps at least half of its samples;
-// where most are slow, that is what this machine is like today, and they stay.
+// A table keeps the samples that can be trusted as far as at least half of its samples can: where
+// most are disturbed, that is what this machine is like today, and they stay.
 int add_samples(const RunResult& run, std::map<std::string, std::vector<Sample>>& tables) {
-  std::map<std::string, int> balance;  // quiet less noisy
+  std::map<std::string, std::vector<int>> trusts;
   for (const CaseResult& one : run.cases) {
-    balance[one.family] += one.quiet_passes > 0 ? 1 : -1;
+    trusts[one.family].push_back(trust(one));
+  }
+  for (auto& [family, values] : trusts) {
+    std::sort(values.begin(), values.end());
   }
   int dropped = 0;
   for (const CaseResult& one : run.cases) {
-    if (one.quiet_passes == 0 && balance[one.family] >= 0) {
+    const std::vector<int>& values = trusts[one.family];
+    if (trust(one) < values[values.size() / 2]) {
       ++dropped;
     } else {
       tables[one.family].push_back({one.shape, one.seconds});

@@ -65,6 +65,11 @@ double lower_median(std::vector<double> values) {
   return *middle;
 }
 
+// Sorted quiet passes.
+bool settled(const std::vector<double>& seconds) {
+  return seconds.size() >= kWantedQuiet && seconds[1] <= kAgree * seconds[0];
+}
+
 class Runner {
  public:
   Runner(const std::vector<BenchCase>& cases, const RunnerOptions& options,
@@ -152,7 +157,7 @@ class Runner {
     for (const std::size_t i : shuffled(cases_.size(), round)) {
       std::vector<double>& seconds = quiet[key(cases_[i])];
       std::sort(seconds.begin(), seconds.end());
-      if (seconds.size() < kWantedQuiet || seconds[1] > kAgree * seconds[0]) {
+      if (!settled(seconds)) {
         const bool pair = cases_[i].cores > 1 && !seconds.empty();
         (pair ? pairs : by_passes[std::min(seconds.size(), kWantedQuiet)]).push_back(i);
       }
@@ -212,8 +217,12 @@ RunResult summarise_passes(const std::vector<PassResult>& passes, double quiet) 
     summary.shape = key.second;
     summary.least = entry.least;
     summary.p90 = entry.p90;
-    summary.seconds = entry.quiet.empty() ? *std::min_element(entry.all.begin(), entry.all.end())
-                                          : lower_median(entry.quiet);
+    std::vector<double> sorted = entry.quiet;
+    std::sort(sorted.begin(), sorted.end());
+    summary.settled = settled(sorted);
+    summary.seconds = summary.settled  ? (sorted[0] + sorted[1]) / 2
+                      : sorted.empty() ? *std::min_element(entry.all.begin(), entry.all.end())
+                                       : sorted[(sorted.size() - 1) / 2];
     summary.passes = static_cast<int>(entry.all.size());
     summary.quiet_passes = static_cast<int>(entry.quiet.size());
     summary.pass_seconds = entry.all;

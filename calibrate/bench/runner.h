@@ -28,10 +28,13 @@ struct RunnerOptions {
 struct CaseResult {
   std::string family;
   std::vector<std::int64_t> shape;
-  double seconds = 0;  // lower median of the quiet passes, or the least where none was quiet
+  // Mean of the two fastest quiet passes where they agree, else the lower median of the quiet
+  // passes, or the least where none was quiet: what disturbs only ever adds.
+  double seconds = 0;
   double least = 0, p90 = 0;
   int passes = 0;
   int quiet_passes = 0;
+  bool settled = false;  // two quiet passes agree
   std::vector<double> pass_seconds;
 };
 

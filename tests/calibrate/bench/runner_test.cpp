@@ -132,6 +132,17 @@ TEST_F(RunnerTest, When_time_is_up_what_is_missing_is_counted) {
   EXPECT_TRUE(result.cases.empty());
 }
 
+TEST(SummarisePasses, Two_fast_passes_that_agree_settle_a_case) {
+  const auto pass = [](int number, double seconds) {
+    return PassResult{"f", {1}, number, seconds, seconds, seconds, 3, 1, 1};
+  };
+  const RunResult settled = summarise_passes({pass(0, 9), pass(1, 2), pass(2, 2.04)}, 1.1);
+  EXPECT_TRUE(settled.cases[0].settled);
+  EXPECT_DOUBLE_EQ(settled.cases[0].seconds, 2.02);
+  EXPECT_FALSE(summarise_passes({pass(0, 2), pass(1, 3)}, 1.1).cases[0].settled);
+  EXPECT_FALSE(summarise_passes({pass(0, 2)}, 1.1).cases[0].settled);
+}
+
 TEST(SummarisePasses, Only_quiet_passes_count_and_of_none_the_least) {
   const auto pass = [](std::int64_t shape, int number, double seconds, double sentinel) {
     return PassResult{"f", {shape}, number, seconds, seconds, seconds, 3, sentinel, 1};
