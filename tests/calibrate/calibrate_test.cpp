@@ -258,7 +258,8 @@ TEST(SelfTest, The_page_stands_alone_and_has_a_plot_a_family) {
 
 TEST(SelfTest, Google_benchmarks_json_has_every_pass_and_its_aggregates) {
   RunResult run;
-  run.cases.push_back({"gemm.bf16", {16, 64, 64}, 2e-6, 1e-6, 4e-6, 3, 3, true, {1e-6, 2e-6, 3e-6}});
+  run.cases.push_back(
+      {"gemm.bf16", {16, 64, 64}, 2e-6, 1e-6, 4e-6, 3, 3, true, {1e-6, 2e-6, 3e-6}});
   const auto json = nlohmann::json::parse(benchmark_json(run, {{"fingerprint", "here"}}));
   EXPECT_EQ(json["context"]["fingerprint"], "here");
   ASSERT_EQ(json["benchmarks"].size(), 6u);  // three passes, mean, median, stddev
