@@ -119,7 +119,7 @@ void quantise_tile(const WireFormat& format, const BlockLayout& layout, ConstVal
     quantise_fp32(format, layout, static_cast<const float*>(values.data), codes, block);
     return;
   }
-  float wide[kBlockValues];
+  static thread_local float wide[kBlockValues];  // of a thread: clearing it would cost time
   load(values.type, values.data, layout.values, wide);
   quantise_fp32(format, layout, wide, codes, block);
 }
