@@ -164,7 +164,7 @@ void dequantise(const WireFormat& format, const BlockLayout& layout, const std::
     dequantise_fp32(format, layout, codes, block, static_cast<float*>(out.data), accumulate);
     return;
   }
-  float wide[kBlockValues];
+  static thread_local float wide[kBlockValues];
   dequantise_fp32(format, layout, codes, block, wide, false);
   store(out.type, wide, layout.values, out.data);
 }
