@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "calibrate/fit/search.h"
+#include "calibrate/runtime/quiet.h"
 #include "reports/run_report.h"
 
 namespace foretoken::runtime {
@@ -256,12 +257,14 @@ std::string grid_page(const GridPage& page) {
       "llama-1b's matrix shapes is among them. Two ranks are two processes, one core each; a paced "
       "wire is a pair of network namespaces, described by the four numbers below, measured on it. "
       "A case's tokens are those of its prefill step in all, split evenly over its batch; the time "
-      "per token is that of {} decode steps. A run counts as quiet when a sentinel before and "
-      "after "
-      "it moved less than 3 % and less than 1 % of the processors' time was stolen; a case is "
-      "scored "
-      "with {} quiet runs. A star: outside the predicted 90 % interval.\n\n",
-      page.seed, where(page), GridCase{}.output - 1, kQuietRuns);
+      "per token is that of {} decode steps. Every run waits for a quiet moment of its cores. It "
+      "counts as quiet when a sentinel before and after it, on all ranks' cores at once, moved "
+      "less "
+      "than 3 %, was within {:.0f} % of its fast readings, and less than 1 % of the processors' "
+      "time was stolen; a case is scored with {} quiet runs, the others are listed. A star: "
+      "outside "
+      "the predicted 90 % interval.\n\n",
+      page.seed, where(page), GridCase{}.output - 1, 100 * kQuietLevel, kQuietRuns);
   out += "## Summary\n\n" + summary(page);
   out += "\n## Order of formats\n\n" + order(page);
   out += "\n## What compressing the all-reduce gains\n\n" + communication_share(page);
