@@ -58,23 +58,6 @@ std::size_t cache_bytes(int level) {
   return 0;
 }
 
-std::vector<int> allowed_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  std::vector<int> cores;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) {
-    for (int core = 0; core < CPU_SETSIZE; ++core) {
-      if (CPU_ISSET(core, &set)) {
-        cores.push_back(core);
-      }
-    }
-  }
-  if (cores.empty()) {
-    cores.push_back(0);
-  }
-  return cores;
-}
-
 std::string compiler_name() {
 #if defined(__clang__)
   return fmt::format("clang {}.{}", __clang_major__, __clang_minor__);
@@ -92,6 +75,23 @@ std::uint16_t random_bf16(std::uint64_t bits) {
 }
 
 }  // namespace
+
+std::vector<int> allowed_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  std::vector<int> cores;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) {
+    for (int core = 0; core < CPU_SETSIZE; ++core) {
+      if (CPU_ISSET(core, &set)) {
+        cores.push_back(core);
+      }
+    }
+  }
+  if (cores.empty()) {
+    cores.push_back(0);
+  }
+  return cores;
+}
 
 Machine this_machine() {
   Machine machine;

@@ -24,6 +24,9 @@ struct Machine {
   std::string fingerprint() const;
 };
 
+// Cores that the calling thread may run on, by number; at least one.
+std::vector<int> allowed_cores();
+
 Machine this_machine();
 
 // Binds the calling thread to one core. Returns false where that is not allowed.

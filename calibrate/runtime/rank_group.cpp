@@ -22,25 +22,7 @@ namespace {
 // A follower waits as long as no request comes; a broken connection ends it at once.
 constexpr std::chrono::milliseconds kPatience{600'000};
 
-cpu_set_t allowed_cores() {
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  sched_getaffinity(0, sizeof allowed, &allowed);
-  return allowed;
-}
-
-std::vector<int> list(const cpu_set_t& allowed) {
-  std::vector<int> cores;
-  for (int core = 0; core < CPU_SETSIZE; ++core) {
-    if (CPU_ISSET(core, &allowed)) {
-      cores.push_back(core);
-    }
-  }
-  return cores;
-}
-
-void pin_to_rank(const cpu_set_t& allowed, int rank) {
-  const std::vector<int> cores = list(allowed);
+void pin_to_rank(const std::vector<int>& cores, int rank) {
   calibrate::pin_to_core(cores[static_cast<std::size_t>(rank) % cores.size()]);
 }
 
@@ -88,7 +70,9 @@ std::string parse_wire(const std::string& text) {
 
 RankGroup::RankGroup(int ranks, const std::optional<std::string>& wire,
                      const std::function<void(kernels::Transport&)>& follower)
-    : cores_(allowed_cores()) {
+    : cores_(calibrate::allowed_cores()) {
+  CPU_ZERO(&before_);
+  sched_getaffinity(0, sizeof before_, &before_);
   pin_to_rank(cores_, 0);
   if (ranks == 1) {
     return;
@@ -136,14 +120,12 @@ RankGroup::RankGroup(int ranks, const std::optional<std::string>& wire,
       [&] { return connect_tcp(options_of(0, ranks, listener->port(), host), listener.get()); });
 }
 
-std::vector<int> RankGroup::cores() const { return list(cores_); }
-
 RankGroup::~RankGroup() {
   transport_.reset();
   for (const pid_t child : children_) {
     ::waitpid(child, nullptr, 0);
   }
-  sched_setaffinity(0, sizeof cores_, &cores_);
+  sched_setaffinity(0, sizeof before_, &before_);
 }
 
 }  // namespace foretoken::runtime

@@ -33,10 +33,11 @@ class RankGroup {
 
   kernels::Transport* transport() { return transport_.get(); }
   // That the calling thread might use before: rank r is pinned to the r-th, counted round.
-  std::vector<int> cores() const;
+  const std::vector<int>& cores() const { return cores_; }
 
  private:
-  cpu_set_t cores_;  // of the calling thread before
+  cpu_set_t before_;  // of the calling thread
+  std::vector<int> cores_;
   std::unique_ptr<kernels::PacedLink> link_;
   std::unique_ptr<kernels::Transport> transport_;
   std::vector<pid_t> children_;
