@@ -9,6 +9,8 @@ namespace foretoken::calibrate {
 namespace {
 
 constexpr double kCrowd = 1.1;                       // widest ratio within a crowd
+constexpr double kClocks = 1.25;                     // between a core's clocks
+constexpr std::size_t kFewest = 10;                  // the densest crowd may be so much denser
 constexpr double kCompute = 0.9, kStreaming = 0.45;  // GEMM of many rows, of few
 constexpr double kFewRows = 16, kManyRows = 128;
 
@@ -40,11 +42,12 @@ double usual_reading(std::vector<double> readings) {
     densest = std::max(densest, j - i);
   }
   std::size_t first = 0;
-  while (3 * (end[first] - first) < densest) {
+  while (kFewest * (end[first] - first) < densest) {
     ++first;
   }
   std::size_t best = first;
-  for (std::size_t i = first; i < end[first]; ++i) {
+  for (std::size_t i = first; i < readings.size() && readings[i] <= kClocks * readings[first];
+       ++i) {
     best = end[i] - i > end[best] - best ? i : best;
   }
   return readings[best + (end[best] - best) / 2];
