@@ -10,9 +10,10 @@
 
 namespace foretoken::calibrate {
 
-// Of a sentinel's readings (s): the middle of the lowest tenth-wide crowd among them, one at least
-// a third as dense as the densest. Undisturbed readings crowd there; those during which a neighbour
-// was at work crowd at up to twice as much, and a moment's high clock makes no crowd.
+// Of a sentinel's readings (s): the middle of the densest tenth-wide crowd among those within a
+// quarter, the range of clocks, of the lowest crowd that is worth the name (a tenth as dense as the
+// densest of all). Undisturbed readings crowd there; those during which a neighbour was at work
+// crowd at up to twice as much, and may be many more.
 // REQUIRES: a reading.
 double usual_reading(std::vector<double> readings);
 

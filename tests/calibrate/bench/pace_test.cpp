@@ -6,11 +6,12 @@ namespace foretoken::calibrate {
 namespace {
 
 TEST(Pace, TheUsualReadingIsInTheMiddleOfTheUndisturbedOnes) {
-  // A few at a high clock, many as usual, as many again beside a neighbour.
-  std::vector<double> readings{0.85, 0.86};
+  // A few at a high clock, some as usual, many beside a neighbour.
+  std::vector<double> readings{0.86, 0.87, 0.88, 0.88};
   for (int i = 0; i < 21; ++i) {
     readings.push_back(1 + 0.004 * i);
     readings.push_back(1.8 + 0.001 * i);
+    readings.push_back(1.9 + 0.001 * i);
     readings.push_back(1.9 + 0.001 * i);
   }
   EXPECT_NEAR(usual_reading(readings), 1.04, 0.01);
