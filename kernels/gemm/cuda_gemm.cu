@@ -19,7 +19,7 @@ template <CudaGemmKind Kind>
 __global__ void finish_split(const CudaGemmArgs args) {
   const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (at < args.m * args.n) {
-    CudaGemmBlock<Kind, 16, CudaLane>::finish(args, at);
+    finish_split_output<Kind>(args, at);
   }
 }
 

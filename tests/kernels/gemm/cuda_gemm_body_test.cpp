@@ -37,7 +37,7 @@ void run_blocks(const CudaGemmConfig& config, const CudaGemmArgs& args,
     }
   }
   for (std::int64_t at = 0; config.k_splits > 1 && at < args.m * args.n; ++at) {
-    CudaGemmBlock<Kind, TileTokens, EmulatedLane>::finish(args, at);
+    finish_split_output<Kind>(args, at);
   }
 }
 
