@@ -7,7 +7,9 @@
 #include <limits>
 
 #include "emulated_gpu.h"
+#include "emulated_hopper.h"
 #include "kernels/base/error.h"
+#include "kernels/gemm/hopper_gemm_body.h"
 #include "kernels/gemm/page_buffer.h"
 #include "kernels/gemm/reference.h"
 #include "kernels/gemm/synthetic.h"
@@ -19,20 +21,41 @@ struct Shape {
   std::int64_t m, n, k;
 };
 
+using Readable = std::vector<EmulatedBlock::Range>;
+
 template <CudaGemmKind Kind, int TileTokens>
-void run_blocks(const CudaGemmConfig& config, const CudaGemmArgs& args,
-                const std::vector<EmulatedBlock::Range>& readable) {
+void run_block(EmulatedBlock& block, const CudaGemmArgs& args) {
+  block.run(
+      [&](EmulatedLane& lane) { CudaGemmBlock<Kind, TileTokens, EmulatedLane>(lane, args).run(); });
+}
+
+template <CudaGemmKind Kind, int TileTokens>
+void run_hopper_block(EmulatedBlock& block, const CudaGemmArgs& args) {
+  EmulatedHopper hopper(block, {args.activations, args.activation_stride, args.m, TileTokens},
+                        static_cast<std::uint64_t>(block.x + 1000 * block.y + block.z));
+  block.run([&](EmulatedLane& thread) {
+    EmulatedHopperLane lane(thread, hopper);
+    HopperGemmBlock<Kind, TileTokens, EmulatedHopperLane>(lane, args).run();
+  });
+}
+
+template <CudaGemmKind Kind, int TileTokens, bool Wgmma>
+void run_blocks(const CudaGemmConfig& config, const CudaGemmArgs& args, const Readable& readable) {
+  constexpr int kThreads = Wgmma ? kHopperThreads : cuda_threads(TileTokens);
+  constexpr int kShared =
+      Wgmma ? hopper_shared_bytes(Kind, TileTokens) : cuda_shared_bytes(Kind, TileTokens);
   for (std::int64_t z = 0; z < config.k_splits; ++z) {
     for (std::int64_t y = 0; y < args.padded_n / kCudaTileChannels; ++y) {
       for (std::int64_t x = 0; x * TileTokens < args.m; ++x) {
-        EmulatedBlock block(cuda_threads(TileTokens), cuda_shared_bytes(Kind, TileTokens),
-                            readable);
+        EmulatedBlock block(kThreads, kShared, readable);
         block.x = x;
         block.y = y;
         block.z = z;
-        block.run([&](EmulatedLane& lane) {
-          CudaGemmBlock<Kind, TileTokens, EmulatedLane>(lane, args).run();
-        });
+        if constexpr (Wgmma) {
+          run_hopper_block<Kind, TileTokens>(block, args);
+        } else {
+          run_block<Kind, TileTokens>(block, args);
+        }
       }
     }
   }
@@ -42,15 +65,40 @@ void run_blocks(const CudaGemmConfig& config, const CudaGemmArgs& args,
 }
 
 template <CudaGemmKind Kind>
-void run_kind(const CudaGemmConfig& config, const CudaGemmArgs& args,
-              const std::vector<EmulatedBlock::Range>& readable) {
-  config.tile_tokens == 16   ? run_blocks<Kind, 16>(config, args, readable)
-  : config.tile_tokens == 64 ? run_blocks<Kind, 64>(config, args, readable)
-                             : run_blocks<Kind, cuda_largest_tile(Kind)>(config, args, readable);
+void run_kind(const CudaGemmConfig& config, const CudaGemmArgs& args, const Readable& readable) {
+  const int tile = config.tile_tokens;
+  if (!config.wgmma) {
+    tile == 16   ? run_blocks<Kind, 16, false>(config, args, readable)
+    : tile == 64 ? run_blocks<Kind, 64, false>(config, args, readable)
+                 : run_blocks<Kind, cuda_largest_tile(Kind), false>(config, args, readable);
+  } else if constexpr (hopper_has_kernel(Kind)) {
+    tile == 16    ? run_blocks<Kind, 16, true>(config, args, readable)
+    : tile == 64  ? run_blocks<Kind, 64, true>(config, args, readable)
+    : tile == 128 ? run_blocks<Kind, 128, true>(config, args, readable)
+                  : run_blocks<Kind, hopper_largest_tile(Kind), true>(config, args, readable);
+  }
 }
 
-void run_config(const CudaGemmConfig& config, const CudaGemmArgs& args,
-                const std::vector<EmulatedBlock::Range>& readable) {
+// Every kernel of a format.
+struct Variant {
+  bool wgmma;
+  int tile_tokens;
+};
+std::vector<Variant> variants_of(const GemmFormat& format) {
+  const CudaGemmKind kind = cuda_gemm_kind(format);
+  std::vector<Variant> variants = {{false, 16}, {false, 64}};
+  if (cuda_largest_tile(kind) > 64) {
+    variants.push_back({false, cuda_largest_tile(kind)});
+  }
+  for (const int tile : {16, 64, 128, 256}) {
+    if (hopper_has_kernel(kind) && tile <= hopper_largest_tile(kind)) {
+      variants.push_back({true, tile});
+    }
+  }
+  return variants;
+}
+
+void run_config(const CudaGemmConfig& config, const CudaGemmArgs& args, const Readable& readable) {
   switch (config.kind) {
     case CudaGemmKind::w8a8:
       return run_kind<CudaGemmKind::w8a8>(config, args, readable);
@@ -75,14 +123,22 @@ void run_config(const CudaGemmConfig& config, const CudaGemmArgs& args,
   }
 }
 
-// Runs the kernel's code for one tile size, whole and split along k. `values` are rows of
+template <typename T>
+PageBuffer aligned(const std::vector<T>& values) {
+  PageBuffer buffer(values.size() * sizeof(T));
+  std::memcpy(buffer.as(), values.data(), buffer.size());
+  return buffer;
+}
+
+// Runs the code of one kernel, whole and split along k. `values` are rows of
 // `bytes_per_value`.
 std::vector<float> emulate(const GemmDescriptor& d, const QuantizedWeights& w, const void* values,
-                           int bytes_per_value, const float* token_scales, int tile_tokens,
+                           int bytes_per_value, const float* token_scales, Variant variant,
                            std::int64_t tiles_per_split) {
   const CudaPackedWeights packed = pack_cuda_weights(w, d.format);
   CudaGemmConfig config = choose_cuda_gemm_config(d, CudaDevice{}, packed.least_splits);
-  config.tile_tokens = tile_tokens;
+  config.wgmma = variant.wgmma;
+  config.tile_tokens = variant.tile_tokens;
   config.tiles_per_split = std::min(tiles_per_split, packed.k_tiles);
   config.k_splits =
       static_cast<int>((packed.k_tiles + config.tiles_per_split - 1) / config.tiles_per_split);
@@ -93,8 +149,8 @@ std::vector<float> emulate(const GemmDescriptor& d, const QuantizedWeights& w, c
                 static_cast<const std::uint8_t*>(values) + row * d.k * bytes_per_value,
                 static_cast<std::size_t>(d.k * bytes_per_value));
   }
-  PageBuffer weights(packed.data.size());
-  std::memcpy(weights.as(), packed.data.data(), packed.data.size());
+  const PageBuffer weights = aligned(packed.data), scales = aligned(packed.scales),
+                   integer_scales = aligned(packed.integer_scales);
   // Poisoned: every output must be written.
   std::vector<float> out(static_cast<std::size_t>(d.m * d.n),
                          std::numeric_limits<float>::quiet_NaN());
@@ -104,8 +160,8 @@ std::vector<float> emulate(const GemmDescriptor& d, const QuantizedWeights& w, c
   args.activations = activations.as();
   args.activation_stride = stride;
   args.weights = weights.as();
-  args.scales = packed.scales.data();
-  args.integer_scales = packed.integer_scales.data();
+  args.scales = scales.as<float>();
+  args.integer_scales = integer_scales.as<std::int32_t>();
   args.token_scales = token_scales;
   args.inverse_alpha = packed.inverse_alpha;
   args.out = out.data();
@@ -117,7 +173,10 @@ std::vector<float> emulate(const GemmDescriptor& d, const QuantizedWeights& w, c
   args.tiles_per_split = config.tiles_per_split;
   args.k_splits = config.k_splits;
   run_config(config, args,
-             {{activations.as(), activations.size()}, {weights.as(), weights.size()}});
+             {{activations.as(), activations.size()},
+              {weights.as(), weights.size()},
+              {scales.as(), scales.size()},
+              {integer_scales.as(), integer_scales.size()}});
   return out;
 }
 
@@ -126,7 +185,7 @@ class EmulatedIntegerGemm : public testing::TestWithParam<const char*> {};
 TEST_P(EmulatedIntegerGemm, Equals_the_64_bit_reference_to_the_bit) {
   const GemmFormat format = parse_gemm_format(GetParam());
   std::uint64_t seed = 100;
-  for (const int tile_tokens : {16, 64, 128}) {
+  for (const Variant variant : variants_of(format)) {
     for (const Shape& s : {Shape{1, 5, 40}, Shape{19, 130, 300}, Shape{70, 128, 1100}}) {
       const auto w = quantize_weights(synthetic_matrix(SyntheticKind::normal, s.n, s.k, ++seed),
                                       s.n, s.k, {format.weight_bits, format.group, false});
@@ -144,10 +203,10 @@ TEST_P(EmulatedIntegerGemm, Equals_the_64_bit_reference_to_the_bit) {
         }
         const std::vector<float> got =
             emulate({s.m, s.n, s.k, format, OutputType::fp32}, w, a.values.data(), 1,
-                    a.scales.data(), tile_tokens, tiles_per_split);
+                    a.scales.data(), variant, tiles_per_split);
         for (std::size_t i = 0; i < want.size(); ++i) {
           ASSERT_EQ(std::memcmp(&got[i], &want[i], 4), 0)
-              << GetParam() << " tile " << tile_tokens << " m=" << s.m << " n=" << s.n
+              << GetParam() << " tile " << variant.tile_tokens << " m=" << s.m << " n=" << s.n
               << " k=" << s.k << " splits of " << tiles_per_split << " at " << i << ": " << got[i]
               << " instead of " << want[i];
         }
@@ -173,7 +232,7 @@ TEST(EmulatedGemm, Extreme_groups_stay_exact_in_the_magic_number_conversion) {
                        {1.0F, 3.0F, 0.25F, 0.3F}};
     QuantizedActivations a{m, k, std::vector<std::int8_t>(m * k, 127), {1.0F, 0.5F, 0.1F}};
     EXPECT_EQ(emulate({m, n, k, format, OutputType::fp32}, w, a.values.data(), 1, a.scales.data(),
-                      16, 100),
+                      {false, 16}, 100),
               reference_group_float(a, w));
   }
 }
@@ -184,7 +243,7 @@ TEST_P(EmulatedWeightOnlyGemm, Agrees_with_fp64_within_fp32_accumulation) {
   const int bits = GetParam();
   const GemmFormat format = parse_gemm_format("w" + std::to_string(bits) + "a16_g128");
   std::uint64_t seed = 300;
-  for (const int tile_tokens : {16, 64, cuda_largest_tile(cuda_gemm_kind(format))}) {
+  for (const Variant variant : variants_of(format)) {
     for (const Shape& s : {Shape{1, 5, 40}, Shape{19, 130, 300}}) {
       const auto w = quantize_weights(synthetic_matrix(SyntheticKind::normal, s.n, s.k, ++seed),
                                       s.n, s.k, {bits, 128, false});
@@ -197,7 +256,7 @@ TEST_P(EmulatedWeightOnlyGemm, Agrees_with_fp64_within_fp32_accumulation) {
       const auto want = reference_fp64_gemm(wide, dequantize(w), s.m, s.n, s.k);
       for (const std::int64_t tiles_per_split : {1000, 2}) {
         const std::vector<float> got = emulate({s.m, s.n, s.k, format, OutputType::fp32}, w,
-                                               a.data(), 2, nullptr, tile_tokens, tiles_per_split);
+                                               a.data(), 2, nullptr, variant, tiles_per_split);
         for (std::size_t i = 0; i < want.size(); ++i) {
           // Sums of up to 300 products of size 1: fp32 errors of 300 x 2^-24 and less.
           ASSERT_NEAR(got[i], want[i], 2e-5 * std::sqrt(static_cast<double>(s.k))) << i;
@@ -222,7 +281,7 @@ TEST_P(EmulatedWeightOnlyGemm, Restores_every_weight_exactly) {
     ones[static_cast<std::size_t>(i * k + i)] = to_bf16(1.0F);
   }
   const std::vector<float> got =
-      emulate({m, n, k, format, OutputType::fp32}, w, ones.data(), 2, nullptr, 64, 100);
+      emulate({m, n, k, format, OutputType::fp32}, w, ones.data(), 2, nullptr, {false, 64}, 100);
   for (std::int64_t row = 0; row < m; ++row) {
     for (std::int64_t channel = 0; channel < n; ++channel) {
       ASSERT_EQ(got[static_cast<std::size_t>(row * n + channel)],
