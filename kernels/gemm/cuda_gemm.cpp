@@ -116,10 +116,9 @@ int mma_sync_tile(std::int64_t m, CudaGemmKind kind) {
   return std::min(m <= 16 ? 16 : m <= 64 ? 64 : 128, cuda_largest_tile(kind));
 }
 
-// Of many tokens the tile that takes least: waves of blocks, each as long as its tokens plus what a
-// block costs whatever its tokens (assumed to be as much as 32 tokens: nobody has measured it).
+// Of many tokens the tile that takes least: waves of blocks, each as long as what it brings from
+// the second-level cache, which limits blocks of 128 channels (assumed: nobody has measured it).
 int hopper_tile(const GemmDescriptor& descriptor, CudaGemmKind kind, const CudaDevice& device) {
-  constexpr std::int64_t kBlockCost = 32;
   if (descriptor.m <= 64) {
     return descriptor.m <= 16 ? 16 : 64;
   }
@@ -128,7 +127,7 @@ int hopper_tile(const GemmDescriptor& descriptor, CudaGemmKind kind, const CudaD
   for (int tile = hopper_largest_tile(kind); tile >= 64; tile /= 2) {
     const std::int64_t waves =
         (blocks_of(descriptor, tile) + device.multiprocessors - 1) / device.multiprocessors;
-    const std::int64_t cost = waves * (tile + kBlockCost);
+    const std::int64_t cost = waves * hopper_stage_bytes(kind, tile);
     if (best == 0 || cost < least) {
       best = tile;
       least = cost;

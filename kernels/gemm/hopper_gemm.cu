@@ -100,12 +100,15 @@ std::string lack_of_hopper(int capability) {
   if (capability != 90) {
     return "wgmma needs a device of capability 9.0";
   }
+  if (tensor_map_encoder() == nullptr) {
+    return "the driver has no cuTensorMapEncodeTiled";
+  }
   cudaFuncAttributes attributes{};
   if (cudaFuncGetAttributes(&attributes, hopper_gemm<CudaGemmKind::w8a8, 16>) != cudaSuccess) {
     cudaGetLastError();  // forget it
     return "this program has no code for sm_90a";
   }
-  return tensor_map_encoder() == nullptr ? "the driver has no cuTensorMapEncodeTiled" : "";
+  return "";
 }
 
 void launch_hopper_gemm(const CudaGemmConfig& config, const CudaGemmArgs& args, void* stream) {

@@ -180,6 +180,37 @@ std::vector<float> emulate(const GemmDescriptor& d, const QuantizedWeights& w, c
   return out;
 }
 
+// Operands of an integer format, and what must come out.
+struct IntegerProblem {
+  IntegerProblem(const GemmFormat& f, const Shape& s, std::uint64_t seed)
+      : descriptor{s.m, s.n, s.k, f, OutputType::fp32},
+        weights(quantize_weights(synthetic_matrix(SyntheticKind::normal, s.n, s.k, seed), s.n, s.k,
+                                 {f.weight_bits, f.group, false})),
+        activations(quantize_activations(
+            synthetic_matrix(SyntheticKind::outlier_channels, s.m, s.k, seed + 50), s.m, s.k)),
+        want(f.scale == ScaleKind::group_integer
+                 ? reference_group_integer(activations, weights, choose_integer_scales(weights))
+             : f.scale == ScaleKind::group_float ? reference_group_float(activations, weights)
+                                                 : reference_per_channel(activations, weights)) {}
+
+  // To the bit.
+  void check(Variant variant, std::int64_t tiles_per_split) const {
+    const std::vector<float> got = emulate(descriptor, weights, activations.values.data(), 1,
+                                           activations.scales.data(), variant, tiles_per_split);
+    for (std::size_t i = 0; i < want.size(); ++i) {
+      ASSERT_EQ(std::memcmp(&got[i], &want[i], 4), 0)
+          << to_string(descriptor) << (variant.wgmma ? " wgmma" : " mma_sync") << " tile "
+          << variant.tile_tokens << " splits of " << tiles_per_split << " at " << i << ": "
+          << got[i] << " instead of " << want[i];
+    }
+  }
+
+  GemmDescriptor descriptor;
+  QuantizedWeights weights;
+  QuantizedActivations activations;
+  std::vector<float> want;
+};
+
 class EmulatedIntegerGemm : public testing::TestWithParam<const char*> {};
 
 TEST_P(EmulatedIntegerGemm, Equals_the_64_bit_reference_to_the_bit) {
@@ -187,31 +218,25 @@ TEST_P(EmulatedIntegerGemm, Equals_the_64_bit_reference_to_the_bit) {
   std::uint64_t seed = 100;
   for (const Variant variant : variants_of(format)) {
     for (const Shape& s : {Shape{1, 5, 40}, Shape{19, 130, 300}, Shape{70, 128, 1100}}) {
-      const auto w = quantize_weights(synthetic_matrix(SyntheticKind::normal, s.n, s.k, ++seed),
-                                      s.n, s.k, {format.weight_bits, format.group, false});
-      const auto a = quantize_activations(
-          synthetic_matrix(SyntheticKind::outlier_channels, s.m, s.k, seed + 50), s.m, s.k);
-      const std::vector<float> want = format.scale == ScaleKind::group_integer
-                                          ? reference_group_integer(a, w, choose_integer_scales(w))
-                                      : format.scale == ScaleKind::group_float
-                                          ? reference_group_float(a, w)
-                                          : reference_per_channel(a, w);
-      for (const std::int64_t tiles_per_split : {1000, 2}) {
-        // Float scales add across splits in another order than the reference.
-        if (tiles_per_split == 2 && format.scale == ScaleKind::group_float) {
-          continue;
-        }
-        const std::vector<float> got =
-            emulate({s.m, s.n, s.k, format, OutputType::fp32}, w, a.values.data(), 1,
-                    a.scales.data(), variant, tiles_per_split);
-        for (std::size_t i = 0; i < want.size(); ++i) {
-          ASSERT_EQ(std::memcmp(&got[i], &want[i], 4), 0)
-              << GetParam() << " tile " << variant.tile_tokens << " m=" << s.m << " n=" << s.n
-              << " k=" << s.k << " splits of " << tiles_per_split << " at " << i << ": " << got[i]
-              << " instead of " << want[i];
-        }
+      const IntegerProblem problem(format, s, ++seed);
+      problem.check(variant, 1000);
+      // Float scales add across splits in another order than the reference.
+      if (format.scale != ScaleKind::group_float) {
+        problem.check(variant, 2);
       }
     }
+  }
+}
+
+TEST_P(EmulatedIntegerGemm, Random_odd_shapes_do_too) {
+  const GemmFormat format = parse_gemm_format(GetParam());
+  std::uint64_t seed = 7000;
+  for (const Variant variant : variants_of(format)) {
+    SyntheticRandom random(++seed);
+    const Shape s{random.between(1, 150) * 2 - 1, random.between(1, 100) * 2 - 1,
+                  random.between(1, 700) * 2 - 1};
+    const bool split = format.scale != ScaleKind::group_float;
+    IntegerProblem(format, s, seed).check(variant, split ? random.between(1, 6) : 1000);
   }
 }
 
@@ -224,16 +249,18 @@ TEST(EmulatedGemm, Extreme_groups_stay_exact_in_the_magic_number_conversion) {
   const GemmFormat format = parse_gemm_format("w4a8_g128_float");
   const std::int64_t m = 3, n = 2, k = 256;
   for (const int sign : {1, -1}) {
-    QuantizedWeights w{n,
-                       k,
-                       4,
-                       128,
-                       std::vector<std::int8_t>(n * k, static_cast<std::int8_t>(7 * sign)),
-                       {1.0F, 3.0F, 0.25F, 0.3F}};
-    QuantizedActivations a{m, k, std::vector<std::int8_t>(m * k, 127), {1.0F, 0.5F, 0.1F}};
-    EXPECT_EQ(emulate({m, n, k, format, OutputType::fp32}, w, a.values.data(), 1, a.scales.data(),
-                      {false, 16}, 100),
-              reference_group_float(a, w));
+    const QuantizedWeights w{n,
+                             k,
+                             4,
+                             128,
+                             std::vector<std::int8_t>(n * k, static_cast<std::int8_t>(7 * sign)),
+                             {1.0F, 3.0F, 0.25F, 0.3F}};
+    const QuantizedActivations a{m, k, std::vector<std::int8_t>(m * k, 127), {1.0F, 0.5F, 0.1F}};
+    for (const Variant variant : variants_of(format)) {
+      EXPECT_EQ(emulate({m, n, k, format, OutputType::fp32}, w, a.values.data(), 1, a.scales.data(),
+                        variant, 100),
+                reference_group_float(a, w));
+    }
   }
 }
 
@@ -244,7 +271,8 @@ TEST_P(EmulatedWeightOnlyGemm, Agrees_with_fp64_within_fp32_accumulation) {
   const GemmFormat format = parse_gemm_format("w" + std::to_string(bits) + "a16_g128");
   std::uint64_t seed = 300;
   for (const Variant variant : variants_of(format)) {
-    for (const Shape& s : {Shape{1, 5, 40}, Shape{19, 130, 300}}) {
+    // Of the last shape, 21 tiles of k, every ring of stages goes round more than twice.
+    for (const Shape& s : {Shape{1, 5, 40}, Shape{19, 130, 300}, Shape{3, 17, 1299}}) {
       const auto w = quantize_weights(synthetic_matrix(SyntheticKind::normal, s.n, s.k, ++seed),
                                       s.n, s.k, {bits, 128, false});
       std::vector<Bf16> a;
@@ -258,7 +286,7 @@ TEST_P(EmulatedWeightOnlyGemm, Agrees_with_fp64_within_fp32_accumulation) {
         const std::vector<float> got = emulate({s.m, s.n, s.k, format, OutputType::fp32}, w,
                                                a.data(), 2, nullptr, variant, tiles_per_split);
         for (std::size_t i = 0; i < want.size(); ++i) {
-          // Sums of up to 300 products of size 1: fp32 errors of 300 x 2^-24 and less.
+          // Sums of up to 1300 products of size 1: fp32 errors of 1300 x 2^-24 and less.
           ASSERT_NEAR(got[i], want[i], 2e-5 * std::sqrt(static_cast<double>(s.k))) << i;
         }
       }
@@ -280,13 +308,15 @@ TEST_P(EmulatedWeightOnlyGemm, Restores_every_weight_exactly) {
   for (std::int64_t i = 0; i < m; ++i) {
     ones[static_cast<std::size_t>(i * k + i)] = to_bf16(1.0F);
   }
-  const std::vector<float> got =
-      emulate({m, n, k, format, OutputType::fp32}, w, ones.data(), 2, nullptr, {false, 64}, 100);
-  for (std::int64_t row = 0; row < m; ++row) {
-    for (std::int64_t channel = 0; channel < n; ++channel) {
-      ASSERT_EQ(got[static_cast<std::size_t>(row * n + channel)],
-                0.5F * w.values[static_cast<std::size_t>(channel * k + row)])
-          << "k " << row << " channel " << channel;
+  for (const Variant variant : variants_of(format)) {
+    const std::vector<float> got =
+        emulate({m, n, k, format, OutputType::fp32}, w, ones.data(), 2, nullptr, variant, 100);
+    for (std::int64_t row = 0; row < m; ++row) {
+      for (std::int64_t channel = 0; channel < n; ++channel) {
+        ASSERT_EQ(got[static_cast<std::size_t>(row * n + channel)],
+                  0.5F * w.values[static_cast<std::size_t>(channel * k + row)])
+            << "k " << row << " channel " << channel;
+      }
     }
   }
 }
@@ -315,6 +345,59 @@ TEST(CudaGemmConfig, Is_chosen_on_the_host_from_shape_and_device) {
             "mma_sync w5a16 tile=128x64 stages=4 shared=53248 k_splits=1 tiles_per_split=64");
 }
 
+TEST(CudaGemmConfig, Hopper_takes_wgmma_unless_told_otherwise) {
+  const CudaDevice h100{132, 90, true};
+  const auto choose = [&](std::int64_t m, std::int64_t n, std::int64_t k, const char* format,
+                          CudaGemmPath path = CudaGemmPath::automatic) {
+    return to_string(choose_cuda_gemm_config({m, n, k, parse_gemm_format(format), OutputType::bf16},
+                                             h100, 1, path));
+  };
+  // A stage is 8 KiB of weights and 2 KiB of tokens: eight of them, twice in a multiprocessor.
+  EXPECT_EQ(choose(1, 4096, 4096, "w4a8"),
+            "wgmma w4a8 tile=128x16 stages=8 shared=86144 k_splits=8 tiles_per_split=4");
+  // 8 waves that bring 16 + 32 KiB a k tile, against 16 of 16 + 16: 384 against 512.
+  EXPECT_EQ(choose(8192, 4096, 4096, "w8a8"),
+            "wgmma w8a8 tile=128x256 stages=4 shared=198720 k_splits=1 tiles_per_split=32");
+  // Group sums leave room for 128 tokens.
+  EXPECT_EQ(choose(8192, 4096, 4096, "w4a8_g128_integer"),
+            "wgmma w4a8_group_integer tile=128x128 stages=8 shared=200832 k_splits=1 "
+            "tiles_per_split=32");
+  // 32 x 4 blocks of 64 tokens are one wave, as are 32 x 2 of 128, which take longer.
+  EXPECT_EQ(choose(256, 4096, 4096, "w4a16_g128"),
+            "wgmma w4a16 tile=128x64 stages=8 shared=102528 k_splits=2 tiles_per_split=32");
+  EXPECT_EQ(choose(1, 4096, 4096, "w4a8", CudaGemmPath::mma_sync),
+            "mma_sync w4a8 tile=128x16 stages=4 shared=40960 k_splits=8 tiles_per_split=4");
+  // The other widths have no wgmma kernel.
+  EXPECT_EQ(choose(512, 4096, 4096, "w5a16_g128").substr(0, 8), "mma_sync");
+  EXPECT_THROW(choose(512, 4096, 4096, "w5a16_g128", CudaGemmPath::wgmma), KernelError);
+}
+
+TEST(CudaGemmConfig, Without_tensor_maps_Hopper_falls_back_and_says_why) {
+  const CudaDevice old_driver{132, 90, false, "the driver has no cuTensorMapEncodeTiled"};
+  const GemmDescriptor gemm{64, 4096, 4096, parse_gemm_format("w4a8"), OutputType::bf16};
+  EXPECT_FALSE(choose_cuda_gemm_config(gemm, old_driver).wgmma);
+  try {
+    choose_cuda_gemm_config(gemm, old_driver, 1, CudaGemmPath::wgmma);
+    FAIL() << "a kernel that cannot run";
+  } catch (const KernelError& error) {
+    EXPECT_STREQ(error.what(),
+                 "no wgmma kernel for w4a8: the driver has no cuTensorMapEncodeTiled");
+  }
+}
+
+TEST(CudaGemmConfig, Wgmma_splits_k_for_few_outputs_and_never_inside_a_group) {
+  const CudaDevice h100{132, 90, true};
+  for (const char* format : {"w8a8", "w4a8", "w4a8_g128_integer", "w4a16_g128"}) {
+    for (const std::int64_t m : {1, 17, 100, 1000}) {
+      const GemmDescriptor gemm{m, 512, 8192, parse_gemm_format(format), OutputType::bf16};
+      const CudaGemmConfig config = choose_cuda_gemm_config(gemm, h100);
+      EXPECT_GT(config.k_splits, 1) << to_string(config);
+      EXPECT_EQ(config.tiles_per_split * cuda_tile_k(config.kind) % 128, 0) << to_string(config);
+      EXPECT_GE(config.k_splits * config.tiles_per_split * cuda_tile_k(config.kind), gemm.k);
+    }
+  }
+}
+
 TEST(CudaGemmConfig, Splits_k_where_32_bits_could_overflow) {
   // 140,000 values: 1,094 tiles of 128; 2^31 / (128 x 127 x 127) = 1,040.
   const CudaGemmConfig config = choose_cuda_gemm_config(
@@ -330,6 +413,11 @@ TEST(CudaGemmConfig, Shared_memory_fits_the_smallest_supported_device) {
         CudaGemmKind::w4a8_group_integer, CudaGemmKind::w4a16, CudaGemmKind::w8a16}) {
     for (const int tile : {16, 64, cuda_largest_tile(kind)}) {
       EXPECT_LE(cuda_shared_bytes(kind, tile), 99 * 1024);
+    }
+    // sm_90 has 228 KiB, of which every block takes 1 KiB for itself.
+    for (int tile = 16; hopper_has_kernel(kind) && tile <= hopper_largest_tile(kind); tile *= 2) {
+      EXPECT_LE(hopper_blocks_per_multiprocessor(tile) * (hopper_shared_bytes(kind, tile) + 1024),
+                228 * 1024);
     }
   }
 }
