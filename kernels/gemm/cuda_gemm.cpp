@@ -165,13 +165,17 @@ CudaGemmConfig choose_cuda_gemm_config(const GemmDescriptor& descriptor, const C
   config.wgmma = wants_wgmma(config.kind, device, path);
   config.tile_tokens = config.wgmma ? hopper_tile(descriptor, config.kind, device)
                                     : mma_sync_tile(descriptor.m, config.kind);
+  const bool pairs = (descriptor.n + kCudaTileChannels - 1) / kCudaTileChannels % 2 == 0;
+  config.cluster = config.wgmma && config.tile_tokens >= 128 && pairs ? 2 : 1;
   const int tile_k = cuda_tile_k(config.kind);
   const std::int64_t step = descriptor.format.grouped() ? 128 / tile_k : 1;  // tiles per group
   const std::int64_t tiles = round_up(descriptor.k, tile_k * step) / tile_k;
   const std::int64_t blocks = blocks_of(descriptor, config.tile_tokens);
-  // Fill the device once over; small tiles leave room for two blocks per multiprocessor.
+  // Fill the device once over. Small tiles of mma.sync want two blocks per multiprocessor; one ring
+  // of wgmma has 48 KiB and more under way, where 1 us of bandwidth is 25 KB a multiprocessor
+  // (H100; H200: 36 KB).
   const std::int64_t slots =
-      std::int64_t{device.multiprocessors} * (config.tile_tokens >= 128 ? 1 : 2);
+      std::int64_t{device.multiprocessors} * (config.wgmma || config.tile_tokens >= 128 ? 1 : 2);
   const std::int64_t wanted =
       std::clamp<std::int64_t>(slots / blocks, 1, std::max<std::int64_t>(1, tiles / kFewestTiles));
   const std::int64_t splits = std::max<std::int64_t>(wanted, least_splits);
@@ -190,9 +194,10 @@ std::string to_string(const CudaGemmConfig& config) {
                                   : cuda_stages(config.tile_tokens);
   const int shared = config.wgmma ? hopper_shared_bytes(config.kind, config.tile_tokens)
                                   : cuda_shared_bytes(config.kind, config.tile_tokens);
-  return fmt::format("{} {} tile=128x{} stages={} shared={} k_splits={} tiles_per_split={}",
+  return fmt::format("{} {} tile=128x{} {}stages={} shared={} k_splits={} tiles_per_split={}",
                      config.wgmma ? "wgmma" : "mma_sync", name_of(config.kind), config.tile_tokens,
-                     stages, shared, config.k_splits, config.tiles_per_split);
+                     config.wgmma ? fmt::format("cluster={} ", config.cluster) : "", stages, shared,
+                     config.k_splits, config.tiles_per_split);
 }
 
 CudaWeightShape cuda_weight_shape(const GemmFormat& format, std::int64_t n, std::int64_t k) {

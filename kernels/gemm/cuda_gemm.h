@@ -132,6 +132,9 @@ struct CudaGemmConfig {
   bool wgmma = false;
   // 16, 64 or 128, at most cuda_largest_tile; with wgmma 256 too, at most hopper_largest_tile.
   int tile_tokens = 128;
+  // Blocks that share the copies of their tokens, with wgmma: 2, or 1 where n does not give pairs
+  // or the tokens are few.
+  int cluster = 1;
   int k_splits = 1;  // > 1: partial sums in a workspace, added in order by a second kernel
   std::int64_t tiles_per_split = 0;
 };

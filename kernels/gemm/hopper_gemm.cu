@@ -44,14 +44,14 @@ EncodeTiled tensor_map_encoder() {
   return encoder;
 }
 
-// Tiles of 128 bytes x tile_tokens rows; rows behind the last token read as zeros.
-CUtensorMap tokens_map(const CudaGemmArgs& args, int tile_tokens) {
+// Tiles of 128 bytes x `rows`; rows behind the last token read as zeros.
+CUtensorMap tokens_map(const CudaGemmArgs& args, int rows) {
   const EncodeTiled encode = tensor_map_encoder();
   CUtensorMap map;
   const cuuint64_t size[] = {static_cast<cuuint64_t>(args.activation_stride),
                              static_cast<cuuint64_t>(args.m)};
   const cuuint64_t stride[] = {static_cast<cuuint64_t>(args.activation_stride)};
-  const cuuint32_t box[] = {kCudaRowBytes, static_cast<cuuint32_t>(tile_tokens)};
+  const cuuint32_t box[] = {kCudaRowBytes, static_cast<cuuint32_t>(rows)};
   const cuuint32_t step[] = {1, 1};
   const CUresult result =
       encode == nullptr
@@ -72,12 +72,20 @@ void launch_tile(const CudaGemmConfig& config, const CudaGemmArgs& args, cudaStr
   constexpr int kShared = hopper_shared_bytes(Kind, TileTokens);
   FT_CUDA_CHECK(cudaFuncSetAttribute(hopper_gemm<Kind, TileTokens>,
                                      cudaFuncAttributeMaxDynamicSharedMemorySize, kShared));
-  const dim3 grid(static_cast<unsigned>((args.m + TileTokens - 1) / TileTokens),
-                  static_cast<unsigned>(args.padded_n / kCudaTileChannels),
-                  static_cast<unsigned>(config.k_splits));
-  hopper_gemm<Kind, TileTokens>
-      <<<grid, kHopperThreads, kShared, stream>>>(args, tokens_map(args, TileTokens));
-  FT_CUDA_CHECK(cudaGetLastError());
+  cudaLaunchAttribute cluster{};
+  cluster.id = cudaLaunchAttributeClusterDimension;
+  cluster.val.clusterDim = {1, static_cast<unsigned>(config.cluster), 1};
+  cudaLaunchConfig_t launch{};
+  launch.gridDim = dim3(static_cast<unsigned>((args.m + TileTokens - 1) / TileTokens),
+                        static_cast<unsigned>(args.padded_n / kCudaTileChannels),
+                        static_cast<unsigned>(config.k_splits));
+  launch.blockDim = dim3(kHopperThreads);
+  launch.dynamicSmemBytes = kShared;
+  launch.stream = stream;
+  launch.attrs = &cluster;
+  launch.numAttrs = 1;
+  FT_CUDA_CHECK(cudaLaunchKernelEx(&launch, hopper_gemm<Kind, TileTokens>, args,
+                                   tokens_map(args, TileTokens / config.cluster)));
 }
 
 template <CudaGemmKind Kind>

@@ -5,26 +5,30 @@
 // method) and in a test (tests/kernels/gemm/emulated_hopper.h). The machine offers
 //
 //   thread(), block_x(), block_y(), block_z()
-//   sync(), sync_consumers(), sync_warp()       barriers: block, the first 256 threads, a warp
+//   cluster_size(), cluster_rank()              1 or 2 blocks, neighbours along y
+//   sync_cluster(), sync_consumers(), sync_warp()   of all, of a block's first 256 threads, of 32
 //   keep_registers<N>(), take_registers<N>()    a thread of a warpgroup has N from here on
 //   init_barrier(offset, arrivals)              mbarrier in shared memory, visible after
-//   publish_barriers()                          and the next sync()
+//   publish_barriers()                          and the next sync_cluster()
 //   expect(barrier, bytes)                      arrive, and the phase lasts until `bytes` have come
-//   arrive(barrier)
+//   arrive(barrier, rank)                       at the barrier of that block of the cluster
 //   wait_phase(barrier, parity)                 until the phase of that parity has ended
 //   copy_bulk(offset, source, bytes, barrier)   global -> shared, multiples of 16
 //   copy_tokens(offset, byte, token, barrier)   a tile of the activations' tensor map: 128 bytes of
-//                                               TileTokens rows, 128-byte swizzle, zeros outside
+//                                               TileTokens / cluster_size() rows, 128-byte swizzle,
+//                                               zeros outside; to all blocks of the cluster
 //   load_shared<T>(offset), store_shared(offset, value)
 //   open_multiply(sums)                         wgmma.fence: registers are ready
 //   multiply<N>(sums, a, offset, accumulate)    wgmma m64nNk32 s8 (int sums) or m64nNk16 bf16; B is
 //                                               K-major at `offset` with the 128-byte swizzle
 //   commit_multiply(), finish_multiply(sums)    wgmma.commit_group, wait_group 0
-//   hold(a)                                     a keeps its registers until here: those of the next
-//                                               tile are others, and need not wait for this one
 //   multiply_add_bf16(a, b, c)
 //
 // Between open_multiply and finish_multiply neither sums nor a may be touched.
+//
+// Two blocks of a cluster work on the same tokens and neighbouring channels; each brings half of
+// the tokens for both, so that the second-level cache is read once. A stage is free when both have
+// read it.
 #pragma once
 
 #include <cmath>
@@ -49,11 +53,11 @@ class HopperGemmBlock {
     if (gpu_.thread() == 0) {
       for (int stage = 0; stage < kStages; ++stage) {
         gpu_.init_barrier(full(stage), 1);
-        gpu_.init_barrier(empty(stage), kHopperConsumers / 32);
+        gpu_.init_barrier(empty(stage), kHopperConsumers / 32 * gpu_.cluster_size());
       }
       gpu_.publish_barriers();
     }
-    gpu_.sync();
+    gpu_.sync_cluster();
     // A block starts with as many registers for every thread; those that do not multiply need few.
     if (gpu_.thread() >= kHopperConsumers) {
       gpu_.template keep_registers<24>();
@@ -108,6 +112,7 @@ class HopperGemmBlock {
   }
 
   FT_DEVICE void produce() {
+    const int share = TileTokens / gpu_.cluster_size(), row = gpu_.cluster_rank() * share;
     Place at;
     for (int tile = 0; tile < tiles_; ++tile) {
       if (at.round > 0) {
@@ -119,8 +124,9 @@ class HopperGemmBlock {
       gpu_.expect(barrier, kStageBytes + (scales ? kScaleBytes : 0));
       gpu_.copy_bulk(base, args_.weights + (gpu_.block_y() * args_.k_tiles + k_tile) * kWeightBytes,
                      kWeightBytes, barrier);
-      gpu_.copy_tokens(base + kWeightBytes, static_cast<int>(k_tile * kCudaRowBytes),
-                       static_cast<int>(gpu_.block_x() * TileTokens), barrier);
+      gpu_.copy_tokens(base + kWeightBytes + row * kCudaRowBytes,
+                       static_cast<int>(k_tile * kCudaRowBytes),
+                       static_cast<int>(gpu_.block_x() * TileTokens) + row, barrier);
       if (scales) {
         const std::int64_t from =
             k_tile / kTilesPerGroup * args_.padded_n + gpu_.block_y() * kCudaTileChannels;
@@ -167,12 +173,10 @@ class HopperGemmBlock {
         }
       }
       gpu_.finish_multiply(sums_);
-      if constexpr (kRegisters == 240) {
-        gpu_.hold(weights_);
-      }
       gpu_.sync_warp();  // all lanes have read their weights and scales
-      if (lane() == 0) {
-        gpu_.arrive(empty(at.stage));
+      // Nobody waits for a stage that is not filled again: its block may be gone.
+      if (tile + kStages < tiles_ && lane() < gpu_.cluster_size()) {
+        gpu_.arrive(empty(at.stage), lane());
       }
       if constexpr (kGroups) {
         if (folds) {

@@ -52,6 +52,20 @@ class HopperLane : public CudaLane {
   __device__ HopperLane(std::uint8_t* shared, const CUtensorMap* tokens)
       : CudaLane(shared), tokens_(tokens) {}
 
+  __device__ int cluster_size() const {
+    int size;
+    asm("mov.u32 %0, %%cluster_nctarank;" : "=r"(size));
+    return size;
+  }
+  __device__ int cluster_rank() const {
+    int rank;
+    asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+    return rank;
+  }
+  __device__ void sync_cluster() {
+    asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+  }
   __device__ void sync_consumers() { asm volatile("bar.sync 1, 256;" ::: "memory"); }
   __device__ void sync_warp() { __syncwarp(); }
 
@@ -77,13 +91,18 @@ class HopperLane : public CudaLane {
                  "r"(bytes)
                  : "memory");
   }
-  __device__ void arrive(int barrier) {
-    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(address_ + barrier) : "memory");
+  __device__ void arrive(int barrier, int rank) {
+    asm volatile(
+        "{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %0, %1;\n"
+        "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n}" ::"r"(address_ +
+                                                                                   barrier),
+        "r"(rank)
+        : "memory");
   }
   __device__ void wait_phase(int barrier, int parity) {
     asm volatile(
         "{\n.reg .pred done;\nwaiting:\n"
-        "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+        "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1;\n"
         "@!done bra waiting;\n}" ::"r"(address_ + barrier),
         "r"(parity)
         : "memory");
@@ -97,11 +116,19 @@ class HopperLane : public CudaLane {
         : "memory");
   }
   __device__ void copy_tokens(int offset, int byte, int token, int barrier) {
-    asm volatile(
-        "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], "
-        "[%1, {%2, %3}], [%4];" ::"r"(address_ + offset),
-        "l"(tokens_), "r"(byte), "r"(token), "r"(address_ + barrier)
-        : "memory");
+    if (cluster_size() == 1) {
+      asm volatile(
+          "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], "
+          "[%1, {%2, %3}], [%4];" ::"r"(address_ + offset),
+          "l"(tokens_), "r"(byte), "r"(token), "r"(address_ + barrier)
+          : "memory");
+    } else {
+      asm volatile(
+          "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes."
+          "multicast::cluster [%0], [%1, {%2, %3}], [%4], %5;" ::"r"(address_ + offset),
+          "l"(tokens_), "r"(byte), "r"(token), "r"(address_ + barrier), "h"(std::uint16_t{3})
+          : "memory");
+    }
   }
 
   template <typename Sum, int Sums>
@@ -126,12 +153,6 @@ class HopperLane : public CudaLane {
     asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
     pin(sums);
   }
-  __device__ void hold(std::uint32_t (&a)[4][4]) {
-#pragma unroll
-    for (int step = 0; step < 4; ++step) {
-      pin(a[step]);
-    }
-  }
 
  private:
   // Start, then bytes between groups of eight rows (1024), each in units of 16, and mode 1, the
@@ -141,13 +162,12 @@ class HopperLane : public CudaLane {
            ((address_ + offset) >> 4 & 0x3fff);
   }
 
-  // Keeps the compiler from moving uses of registers across, or from using them for something else
-  // before.
-  template <typename Word, int Count>
-  __device__ static void pin(Word (&words)[Count]) {
+  // Keeps the compiler from moving uses of the sums across.
+  template <int Sums>
+  __device__ static void pin(std::int32_t (&sums)[Sums]) {
 #pragma unroll
-    for (int i = 0; i < Count; ++i) {
-      asm volatile("" : "+r"(words[i])::"memory");
+    for (int i = 0; i < Sums; ++i) {
+      asm volatile("" : "+r"(sums[i])::"memory");
     }
   }
   template <int Sums>

@@ -23,38 +23,61 @@ struct Shape {
 
 using Readable = std::vector<EmulatedBlock::Range>;
 
+// Of a block in the grid.
+struct Place {
+  std::int64_t x, y, z;
+  void put(EmulatedBlock& block) const {
+    block.x = x;
+    block.y = y;
+    block.z = z;
+  }
+};
+
 template <CudaGemmKind Kind, int TileTokens>
-void run_block(EmulatedBlock& block, const CudaGemmArgs& args) {
+void run_block(const CudaGemmArgs& args, const Place& place, const Readable& readable) {
+  EmulatedBlock block(cuda_threads(TileTokens), cuda_shared_bytes(Kind, TileTokens), readable);
+  place.put(block);
   block.run(
       [&](EmulatedLane& lane) { CudaGemmBlock<Kind, TileTokens, EmulatedLane>(lane, args).run(); });
 }
 
 template <CudaGemmKind Kind, int TileTokens>
-void run_hopper_block(EmulatedBlock& block, const CudaGemmArgs& args) {
-  EmulatedHopper hopper(block, {args.activations, args.activation_stride, args.m, TileTokens},
-                        static_cast<std::uint64_t>(block.x + 1000 * block.y + block.z));
-  block.run([&](EmulatedLane& thread) {
-    EmulatedHopperLane lane(thread, hopper);
-    HopperGemmBlock<Kind, TileTokens, EmulatedHopperLane>(lane, args).run();
-  });
+void run_cluster(const CudaGemmArgs& args, const Place& place, int size, const Readable& readable) {
+  std::vector<std::unique_ptr<EmulatedBlock>> blocks;
+  std::vector<std::unique_ptr<EmulatedHopper>> devices;
+  std::vector<EmulatedBlock*> cluster;
+  std::vector<EmulatedHopper*> ranks;
+  for (int rank = 0; rank < size; ++rank) {
+    blocks.push_back(std::make_unique<EmulatedBlock>(
+        kHopperThreads, hopper_shared_bytes(Kind, TileTokens), readable));
+    Place{place.x, place.y + rank, place.z}.put(*blocks.back());
+    devices.push_back(std::make_unique<EmulatedHopper>(
+        *blocks.back(),
+        EmulatedTensorMap{args.activations, args.activation_stride, args.m, TileTokens / size},
+        static_cast<std::uint64_t>(place.x + 100 * (place.y + rank) + 10000 * place.z)));
+    cluster.push_back(blocks.back().get());
+    ranks.push_back(devices.back().get());
+  }
+  EmulatedHopper::join(ranks);
+  for (std::size_t rank = 0; rank < ranks.size(); ++rank) {
+    cluster[rank]->start([&args, device = ranks[rank]](EmulatedLane& thread) {
+      EmulatedHopperLane lane(thread, *device);
+      HopperGemmBlock<Kind, TileTokens, EmulatedHopperLane>(lane, args).run();
+    });
+  }
+  EmulatedBlock::run_together(cluster);
 }
 
 template <CudaGemmKind Kind, int TileTokens, bool Wgmma>
 void run_blocks(const CudaGemmConfig& config, const CudaGemmArgs& args, const Readable& readable) {
-  constexpr int kThreads = Wgmma ? kHopperThreads : cuda_threads(TileTokens);
-  constexpr int kShared =
-      Wgmma ? hopper_shared_bytes(Kind, TileTokens) : cuda_shared_bytes(Kind, TileTokens);
+  const int cluster = Wgmma ? config.cluster : 1;
   for (std::int64_t z = 0; z < config.k_splits; ++z) {
-    for (std::int64_t y = 0; y < args.padded_n / kCudaTileChannels; ++y) {
+    for (std::int64_t y = 0; y < args.padded_n / kCudaTileChannels; y += cluster) {
       for (std::int64_t x = 0; x * TileTokens < args.m; ++x) {
-        EmulatedBlock block(kThreads, kShared, readable);
-        block.x = x;
-        block.y = y;
-        block.z = z;
         if constexpr (Wgmma) {
-          run_hopper_block<Kind, TileTokens>(block, args);
+          run_cluster<Kind, TileTokens>(args, {x, y, z}, cluster, readable);
         } else {
-          run_block<Kind, TileTokens>(block, args);
+          run_block<Kind, TileTokens>(args, {x, y, z}, readable);
         }
       }
     }
@@ -83,6 +106,7 @@ void run_kind(const CudaGemmConfig& config, const CudaGemmArgs& args, const Read
 struct Variant {
   bool wgmma;
   int tile_tokens;
+  int cluster = 1;
 };
 std::vector<Variant> variants_of(const GemmFormat& format) {
   const CudaGemmKind kind = cuda_gemm_kind(format);
@@ -93,6 +117,7 @@ std::vector<Variant> variants_of(const GemmFormat& format) {
   for (const int tile : {16, 64, 128, 256}) {
     if (hopper_has_kernel(kind) && tile <= hopper_largest_tile(kind)) {
       variants.push_back({true, tile});
+      variants.push_back({true, tile, 2});
     }
   }
   return variants;
@@ -139,6 +164,7 @@ std::vector<float> emulate(const GemmDescriptor& d, const QuantizedWeights& w, c
   CudaGemmConfig config = choose_cuda_gemm_config(d, CudaDevice{}, packed.least_splits);
   config.wgmma = variant.wgmma;
   config.tile_tokens = variant.tile_tokens;
+  config.cluster = packed.padded_n / kCudaTileChannels % 2 == 0 ? variant.cluster : 1;
   config.tiles_per_split = std::min(tiles_per_split, packed.k_tiles);
   config.k_splits =
       static_cast<int>((packed.k_tiles + config.tiles_per_split - 1) / config.tiles_per_split);
@@ -200,8 +226,8 @@ struct IntegerProblem {
     for (std::size_t i = 0; i < want.size(); ++i) {
       ASSERT_EQ(std::memcmp(&got[i], &want[i], 4), 0)
           << to_string(descriptor) << (variant.wgmma ? " wgmma" : " mma_sync") << " tile "
-          << variant.tile_tokens << " splits of " << tiles_per_split << " at " << i << ": "
-          << got[i] << " instead of " << want[i];
+          << variant.tile_tokens << " cluster " << variant.cluster << " splits of "
+          << tiles_per_split << " at " << i << ": " << got[i] << " instead of " << want[i];
     }
   }
 
@@ -217,7 +243,7 @@ TEST_P(EmulatedIntegerGemm, Equals_the_64_bit_reference_to_the_bit) {
   const GemmFormat format = parse_gemm_format(GetParam());
   std::uint64_t seed = 100;
   for (const Variant variant : variants_of(format)) {
-    for (const Shape& s : {Shape{1, 5, 40}, Shape{19, 130, 300}, Shape{70, 128, 1100}}) {
+    for (const Shape& s : {Shape{1, 5, 40}, Shape{19, 130, 300}, Shape{70, 256, 1100}}) {
       const IntegerProblem problem(format, s, ++seed);
       problem.check(variant, 1000);
       // Float scales add across splits in another order than the reference.
@@ -352,19 +378,21 @@ TEST(CudaGemmConfig, Hopper_takes_wgmma_unless_told_otherwise) {
     return to_string(choose_cuda_gemm_config({m, n, k, parse_gemm_format(format), OutputType::bf16},
                                              h100, 1, path));
   };
-  // A stage is 8 KiB of weights and 2 KiB of tokens: eight of them, twice in a multiprocessor.
+  // A stage is 8 KiB of weights and 2 KiB of tokens: eight of them. 132 / 32 = 4 splits.
   EXPECT_EQ(choose(1, 4096, 4096, "w4a8"),
-            "wgmma w4a8 tile=128x16 stages=8 shared=86144 k_splits=8 tiles_per_split=4");
+            "wgmma w4a8 tile=128x16 cluster=1 stages=8 shared=86144 k_splits=4 tiles_per_split=8");
   // 8 waves that bring 16 + 32 KiB a k tile, against 16 of 16 + 16: 384 against 512.
-  EXPECT_EQ(choose(8192, 4096, 4096, "w8a8"),
-            "wgmma w8a8 tile=128x256 stages=4 shared=198720 k_splits=1 tiles_per_split=32");
+  EXPECT_EQ(
+      choose(8192, 4096, 4096, "w8a8"),
+      "wgmma w8a8 tile=128x256 cluster=2 stages=4 shared=198720 k_splits=1 tiles_per_split=32");
   // Group sums leave room for 128 tokens.
   EXPECT_EQ(choose(8192, 4096, 4096, "w4a8_g128_integer"),
-            "wgmma w4a8_group_integer tile=128x128 stages=8 shared=200832 k_splits=1 "
+            "wgmma w4a8_group_integer tile=128x128 cluster=2 stages=8 shared=200832 k_splits=1 "
             "tiles_per_split=32");
   // 32 x 4 blocks of 64 tokens are one wave, as are 32 x 2 of 128, which take longer.
-  EXPECT_EQ(choose(256, 4096, 4096, "w4a16_g128"),
-            "wgmma w4a16 tile=128x64 stages=8 shared=102528 k_splits=2 tiles_per_split=32");
+  EXPECT_EQ(
+      choose(256, 4096, 4096, "w4a16_g128"),
+      "wgmma w4a16 tile=128x64 cluster=1 stages=8 shared=102528 k_splits=1 tiles_per_split=64");
   EXPECT_EQ(choose(1, 4096, 4096, "w4a8", CudaGemmPath::mma_sync),
             "mma_sync w4a8 tile=128x16 stages=4 shared=40960 k_splits=8 tiles_per_split=4");
   // The other widths have no wgmma kernel.

@@ -7,12 +7,14 @@
 
 #include <ucontext.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <functional>
 #include <memory>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "kernels/base/float_types.h"
@@ -130,30 +132,35 @@ class EmulatedBlock {
   }
 
   // Runs body once per thread, to the end.
-  void run(const std::function<void(EmulatedLane&)>& body) {
-    body_ = &body;
+  void run(std::function<void(EmulatedLane&)> body) {
+    start(std::move(body));
+    run_together({this});
+  }
+
+  // For blocks that wait for each other: after start of each.
+  void start(std::function<void(EmulatedLane&)> body) {
+    body_ = std::move(body);
+    left_ = threads_;
     for (int thread = 0; thread < threads_; ++thread) {
       fibers_.push_back(std::make_unique<Fiber>(*this, thread));
     }
-    for (int left = threads_; left > 0;) {
-      progress_ = beside();
-      for (const auto& fiber : fibers_) {
-        if (fiber->done) {
-          continue;
-        }
-        running_ = fiber.get();
-        swapcontext(&scheduler_, &fiber->context);
-        if (fiber->failure) {
-          std::rethrow_exception(fiber->failure);
-        }
-        left -= fiber->done ? 1 : 0;
-        progress_ = progress_ || fiber->done;
+  }
+  static void run_together(const std::vector<EmulatedBlock*>& blocks) {
+    const auto runs = [](const EmulatedBlock* block) { return !block->finished(); };
+    while (std::any_of(blocks.begin(), blocks.end(), runs)) {
+      bool progress = false;
+      for (EmulatedBlock* const block : blocks) {
+        block->turn();
       }
-      if (!progress_) {
+      for (EmulatedBlock* const block : blocks) {
+        progress = progress || std::exchange(block->progress_, false);
+      }
+      if (!progress) {
         throw std::logic_error("the block is stuck at a barrier that not all threads reach");
       }
     }
   }
+  bool finished() const { return left_ == 0; }
 
   struct Barrier {
     int arrived = 0;
@@ -195,7 +202,7 @@ class EmulatedBlock {
     static void start(unsigned high, unsigned low) {
       auto* const self = reinterpret_cast<Fiber*>(static_cast<std::uintptr_t>(high) << 32 | low);
       try {
-        (*self->owner.body_)(self->lane);
+        self->owner.body_(self->lane);
       } catch (...) {
         self->failure = std::current_exception();
       }
@@ -210,12 +217,30 @@ class EmulatedBlock {
     bool done = false;
   };
 
+  // Every thread that is not done, up to where it waits.
+  void turn() {
+    progress_ = beside() || progress_;
+    for (const auto& fiber : fibers_) {
+      if (fiber->done) {
+        continue;
+      }
+      running_ = fiber.get();
+      swapcontext(&scheduler_, &fiber->context);
+      if (fiber->failure) {
+        std::rethrow_exception(fiber->failure);
+      }
+      left_ -= fiber->done ? 1 : 0;
+      progress_ = progress_ || fiber->done;
+    }
+  }
+
   std::vector<std::uint8_t> shared_;
   std::vector<Range> readable_;
   std::vector<Warp> warps_;
   Barrier all_;
   int threads_;
-  const std::function<void(EmulatedLane&)>* body_ = nullptr;
+  int left_ = 0;
+  std::function<void(EmulatedLane&)> body_;
   std::vector<std::unique_ptr<Fiber>> fibers_;
   ucontext_t scheduler_{};
   Fiber* running_ = nullptr;

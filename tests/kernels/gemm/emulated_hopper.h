@@ -14,19 +14,29 @@
 
 namespace foretoken::kernels {
 
-// What a tensor map of activations says.
+// What a tensor map of activations says; a copy takes `tile_rows` rows, whatever the cluster.
 struct EmulatedTensorMap {
   const void* base;
   std::int64_t row_bytes, rows;
   int tile_rows;
 };
 
-// The part of the machine that the threads of a block share.
+// The part of the machine that the threads of a block share. Blocks of a cluster know each other.
 class EmulatedHopper {
  public:
   EmulatedHopper(EmulatedBlock& block, const EmulatedTensorMap& tokens, std::uint64_t seed)
       : block_(block), tokens_(tokens), random_(seed * 2 + 1) {
     block.beside = [this] { return land_some(); };
+  }
+
+  // Ranks in the order given. REQUIRES: they live as long as their blocks run.
+  static void join(const std::vector<EmulatedHopper*>& cluster) {
+    const auto all = std::make_shared<EmulatedBlock::Barrier>();
+    for (std::size_t rank = 0; rank < cluster.size(); ++rank) {
+      cluster[rank]->cluster_ = cluster;
+      cluster[rank]->rank_ = static_cast<int>(rank);
+      cluster[rank]->all_ = all;
+    }
   }
 
  private:
@@ -83,6 +93,9 @@ class EmulatedHopper {
     complete(copy.barrier, 0, static_cast<std::int64_t>(copy.pieces.size()) * 16);
   }
   void start(Copy copy) {
+    if (block_.finished()) {
+      throw std::logic_error("a copy to a block that is gone");
+    }
     for (const auto& [offset, source] : copy.pieces) {
       std::memset(at(offset), 0xA5, 16);
     }
@@ -97,6 +110,9 @@ class EmulatedHopper {
   std::map<int, Barrier> barriers_;
   std::vector<Copy> copies_;
   EmulatedBlock::Barrier consumers_;
+  std::vector<EmulatedHopper*> cluster_;
+  int rank_ = 0;
+  std::shared_ptr<EmulatedBlock::Barrier> all_;  // of the cluster
   friend class EmulatedHopperLane;
 };
 
@@ -108,7 +124,9 @@ class EmulatedHopperLane {
   std::int64_t block_x() const { return lane_.block_x(); }
   std::int64_t block_y() const { return lane_.block_y(); }
   std::int64_t block_z() const { return lane_.block_z(); }
-  void sync() { lane_.sync(); }
+  int cluster_size() const { return static_cast<int>(device_.cluster_.size()); }
+  int cluster_rank() const { return device_.rank_; }
+  void sync_cluster() { device_.block_.meet(*device_.all_, cluster_size() * kHopperThreads); }
   void sync_consumers() { device_.block_.meet(device_.consumers_, kHopperConsumers); }
   void sync_warp() { lane_.exchange({}); }
   template <int N>
@@ -133,7 +151,13 @@ class EmulatedHopperLane {
     device_.barrier(barrier).bytes += bytes;
     device_.complete(barrier, 1, 0);
   }
-  void arrive(int barrier) { device_.complete(barrier, 1, 0); }
+  void arrive(int barrier, int rank) {
+    EmulatedHopper& there = *device_.cluster_.at(static_cast<std::size_t>(rank));
+    if (there.block_.finished()) {
+      throw std::logic_error("an arrival at a block that is gone");
+    }
+    there.complete(barrier, 1, 0);
+  }
   void wait_phase(int barrier, int parity) {
     while (device_.barrier(barrier).phase % 2 == static_cast<std::uint64_t>(parity)) {
       lane_.yield();
@@ -166,7 +190,9 @@ class EmulatedHopperLane {
                                         : nullptr);
       }
     }
-    device_.start(std::move(copy));
+    for (EmulatedHopper* const there : device_.cluster_) {
+      there->start(copy);
+    }
   }
 
   template <typename T>
@@ -234,7 +260,6 @@ class EmulatedHopperLane {
     }
     pending_.clear();
   }
-  void hold(const std::uint32_t (&)[4][4]) {}
 
  private:
   using Token = std::array<std::uint8_t, 32>;
