@@ -217,20 +217,28 @@ class CudaGemmBlock {
 
   // Through shared memory, so that neighbouring threads write neighbouring channels of one token.
   FT_DEVICE void write() {
+    const std::int64_t n = gpu_.block_y() * kCudaTileChannels;
     FT_UNROLL
     for (int block = 0; block < 2; ++block) {
       FT_UNROLL
-      for (int column = 0; column < kColumns; ++column) {
+      for (int half = 0; half < 2; ++half) {
+        const int channel = channel_of(block, half);
+        const float scale = OutputScale<Kind>::of_channel(args_, n + channel);
         FT_UNROLL
-        for (int i = 0; i < 4; ++i) {
-          const int token = token_warp() * kWarpTokens + column * 8 + lane() % 4 * 2 + i % 2;
-          gpu_.store_shared((token * kResultPitch + channel_of(block, i / 2)) * 4,
-                            result(block, column, i));
+        for (int column = 0; column < kColumns; ++column) {
+          FT_UNROLL
+          for (int odd = 0; odd < 2; ++odd) {
+            const int token = token_warp() * kWarpTokens + column * 8 + lane() % 4 * 2 + odd;
+            gpu_.store_shared((token * kResultPitch + channel) * 4,
+                              tile_entry<Kind>(args_, result(block, column, half * 2 + odd), scale,
+                                               OutputScale<Kind>::of_token(
+                                                   args_, gpu_.block_x() * TileTokens + token)));
+          }
         }
       }
     }
     gpu_.sync();
-    write_tile<Kind, TileTokens, kThreads>(gpu_, args_);
+    TileWriter<TileTokens, kThreads, Machine>(gpu_, args_).run();
   }
 
   Machine& gpu_;

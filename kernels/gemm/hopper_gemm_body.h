@@ -241,13 +241,25 @@ class HopperGemmBlock {
 
   // Through shared memory, so that neighbouring threads write neighbouring channels of one token.
   FT_DEVICE void write() {
+    const std::int64_t n = gpu_.block_y() * kCudaTileChannels;
+    const float channels[2] = {OutputScale<Kind>::of_channel(args_, n + channel_of(0)),
+                               OutputScale<Kind>::of_channel(args_, n + channel_of(1))};
     FT_UNROLL
-    for (int i = 0; i < kSums; ++i) {
-      const int token = i / 4 * 8 + lane() % 4 * 2 + i % 2;
-      gpu_.store_shared((token * kResultPitch + channel_of(i / 2 % 2)) * 4, result(i));
+    for (int column = 0; column < TileTokens / 8; ++column) {
+      FT_UNROLL
+      for (int odd = 0; odd < 2; ++odd) {
+        const int token = column * 8 + lane() % 4 * 2 + odd;
+        const float scale = OutputScale<Kind>::of_token(args_, gpu_.block_x() * TileTokens + token);
+        FT_UNROLL
+        for (int half = 0; half < 2; ++half) {
+          gpu_.store_shared(
+              (token * kResultPitch + channel_of(half)) * 4,
+              tile_entry<Kind>(args_, result(column * 4 + half * 2 + odd), channels[half], scale));
+        }
+      }
     }
     gpu_.sync_consumers();
-    write_tile<Kind, TileTokens, kHopperConsumers>(gpu_, args_);
+    TileWriter<TileTokens, kHopperConsumers, Machine>(gpu_, args_).run();
   }
 
   Machine& gpu_;

@@ -177,10 +177,11 @@ std::vector<float> emulate(const GemmDescriptor& d, const QuantizedWeights& w, c
   }
   const PageBuffer weights = aligned(packed.data), scales = aligned(packed.scales),
                    integer_scales = aligned(packed.integer_scales);
-  // Poisoned: every output must be written.
-  std::vector<float> out(static_cast<std::size_t>(d.m * d.n),
-                         std::numeric_limits<float>::quiet_NaN());
-  std::vector<std::int32_t> workspace(out.size() * static_cast<std::size_t>(config.k_splits),
+  // Poisoned: every output must be written, and nothing behind them.
+  const auto outputs = static_cast<std::size_t>(d.m * d.n);
+  const bool bf16 = d.output == OutputType::bf16;
+  std::vector<std::uint8_t> out(outputs * (bf16 ? 2 : 4) + 256, 0xff);
+  std::vector<std::int32_t> workspace(outputs * static_cast<std::size_t>(config.k_splits),
                                       0x7fffffff);
   CudaGemmArgs args;
   args.activations = activations.as();
@@ -191,6 +192,7 @@ std::vector<float> emulate(const GemmDescriptor& d, const QuantizedWeights& w, c
   args.token_scales = token_scales;
   args.inverse_alpha = packed.inverse_alpha;
   args.out = out.data();
+  args.bf16_out = bf16;
   args.workspace = workspace.data();
   args.m = d.m;
   args.n = d.n;
@@ -203,13 +205,27 @@ std::vector<float> emulate(const GemmDescriptor& d, const QuantizedWeights& w, c
               {weights.as(), weights.size()},
               {scales.as(), scales.size()},
               {integer_scales.as(), integer_scales.size()}});
-  return out;
+  for (std::size_t i = out.size() - 256; i < out.size(); ++i) {
+    EXPECT_EQ(out[i], 0xff) << "written behind the outputs";
+  }
+  std::vector<float> results(outputs);
+  for (std::size_t i = 0; i < outputs; ++i) {
+    if (bf16) {
+      Bf16 value;
+      std::memcpy(&value, out.data() + 2 * i, 2);
+      results[i] = to_float(value);
+    } else {
+      std::memcpy(&results[i], out.data() + 4 * i, 4);
+    }
+  }
+  return results;
 }
 
 // Operands of an integer format, and what must come out.
 struct IntegerProblem {
-  IntegerProblem(const GemmFormat& f, const Shape& s, std::uint64_t seed)
-      : descriptor{s.m, s.n, s.k, f, OutputType::fp32},
+  IntegerProblem(const GemmFormat& f, const Shape& s, std::uint64_t seed,
+                 OutputType output = OutputType::fp32)
+      : descriptor{s.m, s.n, s.k, f, output},
         weights(quantize_weights(synthetic_matrix(SyntheticKind::normal, s.n, s.k, seed), s.n, s.k,
                                  {f.weight_bits, f.group, false})),
         activations(quantize_activations(
@@ -217,7 +233,11 @@ struct IntegerProblem {
         want(f.scale == ScaleKind::group_integer
                  ? reference_group_integer(activations, weights, choose_integer_scales(weights))
              : f.scale == ScaleKind::group_float ? reference_group_float(activations, weights)
-                                                 : reference_per_channel(activations, weights)) {}
+                                                 : reference_per_channel(activations, weights)) {
+    for (float& value : want) {
+      value = output == OutputType::bf16 ? to_float(to_bf16(value)) : value;
+    }
+  }
 
   // To the bit.
   void check(Variant variant, std::int64_t tiles_per_split) const {
@@ -247,6 +267,21 @@ TEST_P(EmulatedIntegerGemm, Equals_the_64_bit_reference_to_the_bit) {
       const IntegerProblem problem(format, s, ++seed);
       problem.check(variant, 1000);
       // Float scales add across splits in another order than the reference.
+      if (format.scale != ScaleKind::group_float) {
+        problem.check(variant, 2);
+      }
+    }
+  }
+}
+
+// n = 136: 16 bytes a thread; 132: as many of partial sums and fp32; 131: value by value.
+TEST_P(EmulatedIntegerGemm, Bf16_outputs_are_the_rounded_reference) {
+  const GemmFormat format = parse_gemm_format(GetParam());
+  std::uint64_t seed = 9000;
+  for (const Variant variant : variants_of(format)) {
+    for (const std::int64_t n : {136, 132, 131}) {
+      const IntegerProblem problem(format, {21, n, 260}, ++seed, OutputType::bf16);
+      problem.check(variant, 1000);
       if (format.scale != ScaleKind::group_float) {
         problem.check(variant, 2);
       }
