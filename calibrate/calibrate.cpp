@@ -137,7 +137,7 @@ fs::path journal_path(const fs::path& target) {
   return target.parent_path() / (target.stem().string() + ".journal");
 }
 
-// How far a sample can be trusted: 2 where two quiet passes agree, 1 with a quiet pass.
+// How far a sample can be trusted: 2 where its quiet passes settled it, 1 with a quiet pass.
 int trust(const CaseResult& one) { return one.settled ? 2 : one.quiet_passes > 0 ? 1 : 0; }
 
 // What a run says of its samples besides the table.
@@ -149,7 +149,8 @@ std::string quality(const RunResult& run, int dropped) {
   std::string text;
   if (count[0] + count[1] > 0) {
     text += fmt::format(
-        "Of {} samples {} have two quiet passes that agree, {} a quiet one, and {} were always "
+        "Of {} samples {} are settled by quiet passes, {} have one that others do not confirm, "
+        "and {} were always "
         "disturbed by something else on this machine: {} are left out.\n",
         run.cases.size(), count[2], count[1], count[0], dropped);
   }
@@ -160,20 +161,19 @@ std::string quality(const RunResult& run, int dropped) {
                             100 * run.repeatability);
 }
 
-// A table keeps the samples that can be trusted as far as at least half of its samples can: where
-// most are disturbed, that is what this machine is like today, and they stay.
+// Where half of a table's samples have a quiet pass the others are left out: else that is what this
+// machine is like today, and they stay.
 int add_samples(const RunResult& run, std::map<std::string, std::vector<Sample>>& tables) {
-  std::map<std::string, std::vector<int>> trusts;
+  std::map<std::string, std::pair<int, int>> count;  // quiet ones, and all
   for (const CaseResult& one : run.cases) {
-    trusts[one.family].push_back(trust(one));
-  }
-  for (auto& [family, values] : trusts) {
-    std::sort(values.begin(), values.end());
+    auto& [quiet, all] = count[one.family];
+    quiet += one.quiet_passes > 0 ? 1 : 0;
+    ++all;
   }
   int dropped = 0;
   for (const CaseResult& one : run.cases) {
-    const std::vector<int>& values = trusts[one.family];
-    if (trust(one) < values[values.size() / 2]) {
+    const auto& [quiet, all] = count[one.family];
+    if (one.quiet_passes == 0 && 2 * quiet >= all) {
       ++dropped;
     } else {
       tables[one.family].push_back({one.shape, one.seconds});

@@ -543,8 +543,8 @@ double CpuBench::sentinel(int cores) {
 std::string CpuBench::method() const {
   const bool cold = impl_->pool.size() >= 2 * impl_->machine.l3;
   return fmt::format(
-      "kernels/ on one thread, lower quartile of each pass (codec: the least), mean of the two "
-      "fastest quiet passes where they agree, weights rotated through {} MiB ({})",
+      "kernels/ on one thread, lower quartile of each pass (codec: the least), median of the "
+      "quiet passes at the sentinel's usual pace, weights rotated through {} MiB ({})",
       impl_->pool.size() >> 20, cold ? "cold" : "L3-warm: less than twice the last-level cache");
 }
 

@@ -5,8 +5,10 @@
 #include <limits>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <utility>
 
+#include "calibrate/bench/pace.h"
 #include "sim/core/random.h"
 
 namespace foretoken::calibrate {
@@ -17,6 +19,10 @@ constexpr double kAgree = 1.05;  // of the two fastest quiet passes, or a furthe
 constexpr int kMostRounds = 200;
 constexpr std::size_t kMostVisits = 500;  // of a round: then it is seen anew who needs one
 constexpr int kPatience = 16;             // readings of the sentinel until a case is left for later
+constexpr std::size_t kLearned = 50;      // passes of the first sweep, then its limits are renewed
+constexpr int kSmallTable = 50;           // samples
+constexpr std::size_t kMostQuiet = 6;     // after as many passes the median is what there is
+constexpr std::size_t kAround = 3;        // quiet passes on either side of one that tell its pace
 
 using CaseKey = std::pair<std::string, std::vector<std::int64_t>>;
 
@@ -31,32 +37,28 @@ std::vector<std::size_t> shuffled(std::size_t count, int round) {
   return order;
 }
 
-// The twentieth part of the passes is faster: a single lucky reading, or a clock that was high for
-// a moment, must not make all others look slow.
-double fast_reading(std::vector<double> readings) {
-  const auto fast = readings.begin() + static_cast<std::ptrdiff_t>(readings.size() / 20);
-  std::nth_element(readings.begin(), fast, readings.end());
-  return *fast;
-}
-
 // Whether a pass was quiet: by the sentinel's readings on as many cores, as two that share a cache
 // or an execution unit slow each other down.
 class Quiet {
  public:
-  Quiet(const std::vector<PassResult>& passes, double tolerance) {
+  Quiet(const std::vector<PassResult>& passes, double tolerance) : tolerance_(tolerance) {
     std::map<int, std::vector<double>> readings;
     for (const PassResult& pass : passes) {
       readings[pass.cores].push_back(pass.sentinel);
     }
     for (auto& [cores, values] : readings) {
-      limit_[cores] = tolerance * fast_reading(std::move(values));
+      usual_[cores] = usual_reading(std::move(values));
     }
   }
   bool operator()(const PassResult& pass) const { return (*this)(pass.sentinel, pass.cores); }
-  bool operator()(double sentinel, int cores) const { return sentinel <= limit_.at(cores); }
+  bool operator()(double sentinel, int cores) const { return level(sentinel, cores) <= tolerance_; }
+  // 1: as usual.
+  double level(double sentinel, int cores) const { return sentinel / usual_.at(cores); }
+  bool knows(int cores) const { return usual_.contains(cores); }
 
  private:
-  std::map<int, double> limit_;
+  double tolerance_;
+  std::map<int, double> usual_;
 };
 
 double lower_median(std::vector<double> values) {
@@ -65,9 +67,37 @@ double lower_median(std::vector<double> values) {
   return *middle;
 }
 
+// The passes' times at the usual pace: what the sentinel said during the quiet ones around each is
+// that pass's own.
+std::vector<double> at_usual_pace(const std::vector<PassResult>& passes, const Quiet& is_quiet) {
+  std::vector<std::size_t> quiet;
+  for (std::size_t i = 0; i < passes.size(); ++i) {
+    if (is_quiet(passes[i])) {
+      quiet.push_back(i);
+    }
+  }
+  std::vector<double> seconds;
+  seconds.reserve(passes.size());
+  for (std::size_t i = 0; i < passes.size(); ++i) {
+    const auto here =
+        static_cast<std::size_t>(std::lower_bound(quiet.begin(), quiet.end(), i) - quiet.begin());
+    std::vector<double> levels;
+    for (std::size_t n = here - std::min(here, kAround); n < std::min(quiet.size(), here + kAround);
+         ++n) {
+      const PassResult& near = passes[quiet[n]];
+      levels.push_back(is_quiet.level(near.sentinel, near.cores));
+    }
+    const double pace = levels.empty() ? 1 : lower_median(std::move(levels));
+    const PassResult& pass = passes[i];
+    seconds.push_back(at_pace(pass.seconds, pace_elasticity(pass.family, pass.shape), pace, 1));
+  }
+  return seconds;
+}
+
 // Sorted quiet passes.
 bool settled(const std::vector<double>& seconds) {
-  return seconds.size() >= kWantedQuiet && seconds[1] <= kAgree * seconds[0];
+  return (seconds.size() >= kWantedQuiet && seconds[1] <= kAgree * seconds[0]) ||
+         seconds.size() >= kMostQuiet;
 }
 
 class Runner {
@@ -88,11 +118,19 @@ class Runner {
   RunResult run() {
     std::vector<std::size_t> fresh = shuffled(cases_.size(), 0);
     std::erase_if(fresh, [this](std::size_t i) { return done_[key(cases_[i])] > 0; });
-    for (const std::size_t i : fresh) {
+    std::optional<Quiet> so_far;
+    for (std::size_t n = 0; n < fresh.size(); ++n) {
       if (!may_go_on()) {
         return summary();
       }
-      measure(cases_[i]);
+      if (n % kLearned == 0 && !journal_.results().empty()) {
+        so_far.emplace(journal_.results(), options_.quiet);
+      }
+      const BenchCase& bench = cases_[fresh[n]];
+      if (so_far && so_far->knows(bench.cores)) {
+        wait_for_quiet(*so_far, bench.cores);  // if there is none, noisy times are better than none
+      }
+      measure(bench);
     }
     for (int round = 1; round <= kMostRounds; ++round) {
       const Quiet is_quiet(journal_.results(), options_.quiet);
@@ -143,30 +181,34 @@ class Runner {
     return false;
   }
 
-  // Those that lack quiet passes, most in need first, and those whose quiet passes disagree. What
-  // runs on several cores is disturbed most often and goes before the second passes of the others.
+  // Those that lack quiet passes first, and those whose quiet passes disagree. Small tables are
+  // interpolated, every sample counts, and go before the second passes of large ones, over which a
+  // fit averages.
   std::vector<std::size_t> unsettled_cases(const Quiet& is_quiet, int round) const {
+    const std::vector<PassResult>& passes = journal_.results();
+    const std::vector<double> seconds_of = at_usual_pace(passes, is_quiet);
     std::map<CaseKey, std::vector<double>> quiet;
-    for (const PassResult& pass : journal_.results()) {
-      if (is_quiet(pass)) {
-        quiet[{pass.family, pass.shape}].push_back(pass.seconds);
+    for (std::size_t i = 0; i < passes.size(); ++i) {
+      if (is_quiet(passes[i])) {
+        quiet[{passes[i].family, passes[i].shape}].push_back(seconds_of[i]);
       }
     }
-    std::vector<std::vector<std::size_t>> by_passes(kWantedQuiet + 1);
-    std::vector<std::size_t> pairs;
+    std::map<std::string, int> table_size;
+    for (const BenchCase& bench : cases_) {
+      ++table_size[bench.family];
+    }
+    std::vector<std::size_t> none, small, large;
     for (const std::size_t i : shuffled(cases_.size(), round)) {
       std::vector<double>& seconds = quiet[key(cases_[i])];
       std::sort(seconds.begin(), seconds.end());
       if (!settled(seconds)) {
-        const bool pair = cases_[i].cores > 1 && !seconds.empty();
-        (pair ? pairs : by_passes[std::min(seconds.size(), kWantedQuiet)]).push_back(i);
+        const bool is_small = table_size[cases_[i].family] <= kSmallTable;
+        (seconds.empty() ? none : is_small ? small : large).push_back(i);
       }
     }
-    by_passes.insert(by_passes.begin() + 1, std::move(pairs));
-    std::vector<std::size_t> unsettled;
-    for (const auto& cases : by_passes) {
-      unsettled.insert(unsettled.end(), cases.begin(), cases.end());
-    }
+    std::vector<std::size_t> unsettled = std::move(none);
+    unsettled.insert(unsettled.end(), small.begin(), small.end());
+    unsettled.insert(unsettled.end(), large.begin(), large.end());
     unsettled.resize(std::min(unsettled.size(), kMostVisits));
     return unsettled;
   }
@@ -200,11 +242,13 @@ RunResult summarise_passes(const std::vector<PassResult>& passes, double quiet) 
     double least = std::numeric_limits<double>::infinity(), p90 = 0;
   };
   std::map<CaseKey, Found> found;
-  for (const PassResult& pass : passes) {
+  const std::vector<double> seconds_of = at_usual_pace(passes, is_quiet);
+  for (std::size_t i = 0; i < passes.size(); ++i) {
+    const PassResult& pass = passes[i];
     Found& entry = found[{pass.family, pass.shape}];
-    entry.all.push_back(pass.seconds);
+    entry.all.push_back(seconds_of[i]);
     if (is_quiet(pass)) {
-      entry.quiet.push_back(pass.seconds);
+      entry.quiet.push_back(seconds_of[i]);
     }
     entry.least = std::min(entry.least, pass.least);
     entry.p90 = std::max(entry.p90, pass.p90);
@@ -220,9 +264,9 @@ RunResult summarise_passes(const std::vector<PassResult>& passes, double quiet) 
     std::vector<double> sorted = entry.quiet;
     std::sort(sorted.begin(), sorted.end());
     summary.settled = settled(sorted);
-    summary.seconds = summary.settled  ? (sorted[0] + sorted[1]) / 2
-                      : sorted.empty() ? *std::min_element(entry.all.begin(), entry.all.end())
-                                       : sorted[(sorted.size() - 1) / 2];
+    summary.seconds = sorted.empty()
+                          ? *std::min_element(entry.all.begin(), entry.all.end())
+                          : (sorted[(sorted.size() - 1) / 2] + sorted[sorted.size() / 2]) / 2;
     summary.passes = static_cast<int>(entry.all.size());
     summary.quiet_passes = static_cast<int>(entry.quiet.size());
     summary.pass_seconds = entry.all;

@@ -3,8 +3,9 @@
 // A first sweep visits all cases in shuffled order, then rounds visit those again that lack two
 // quiet passes that agree, until there are none or time is up: what disturbs the machine for a
 // while hits some passes of many cases instead of all passes of some. A sentinel kernel says how
-// fast the machine is right now: passes in which it was slow before or after do not count, and
-// rounds wait for a quiet moment. Everything goes into the journal.
+// fast the machine is right now: passes in which it was slow before or after do not count, and a
+// case waits for a quiet moment. Clocks drift for all alike: times are stated at the pace that the
+// sentinel has usually (pace.h). Everything goes into the journal.
 #pragma once
 
 #include <atomic>
@@ -20,7 +21,7 @@ namespace foretoken::calibrate {
 struct RunnerOptions {
   double budget = 60;  // s
   double seconds_per_pass = 0.01;
-  double quiet = 1.1;  // the sentinel may be this much slower than in its fastest twentieth
+  double quiet = 1.06;  // the sentinel may be this much slower than it usually is (pace.h)
   // Set by a signal: no further pass is begun.
   const std::atomic<bool>* stop = nullptr;
 };
@@ -28,13 +29,12 @@ struct RunnerOptions {
 struct CaseResult {
   std::string family;
   std::vector<std::int64_t> shape;
-  // Mean of the two fastest quiet passes where they agree, else the lower median of the quiet
-  // passes, or the least where none was quiet: what disturbs only ever adds.
+  // Median of the quiet passes, or the least where none was quiet; at the usual pace.
   double seconds = 0;
   double least = 0, p90 = 0;
   int passes = 0;
   int quiet_passes = 0;
-  bool settled = false;  // two quiet passes agree
+  bool settled = false;  // the two fastest quiet passes agree, or there are many
   std::vector<double> pass_seconds;
 };
 

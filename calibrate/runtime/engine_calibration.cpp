@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 #include <tuple>
 
 #include "calibrate/bench/machine.h"
+#include "calibrate/bench/pace.h"
 #include "calibrate/bench/timing.h"
 #include "calibrate/fit/gemm_fit.h"
 #include "calibrate/fit/search.h"
@@ -24,6 +26,8 @@ namespace foretoken::runtime {
 namespace {
 
 using calibrate::quantile;
+
+constexpr double kMixed = 0.8;  // pace elasticity of many operators' time together
 
 // The operator as a sample; nothing for collectives, whose link is measured by itself, and for
 // mixed lengths.
@@ -120,6 +124,7 @@ class ProfileMaker {
     set(profile, "device.memory", static_cast<double>(machine.memory) / 2,
         "half of the machine's memory", Provenance::derived);
     set(profile, "device.sms", 1, "a core is the device");
+    set(profile, "device.pace", samples_.pace, "all samples are stated at it");
     set(profile, "device.context_memory", 64 << 20, "workspaces", Provenance::assumed);
     const double repeatability = this->repeatability();
     double bandwidth = 0;
@@ -316,12 +321,25 @@ std::vector<PrecisionSpec> calibration_precisions() {
 void EngineSamples::add(const EngineSamples& other) {
   FT_CHECK(other.tensor == tensor);
   rounds = std::max(rounds, other.rounds);
-  for (const auto& [key, seconds] : other.operators) {
-    auto& own = operators[key];
-    own.insert(own.end(), seconds.begin(), seconds.end());
+  pace = pace > 0 ? pace : other.pace;
+  const auto stated = [&](double seconds, double elasticity) {
+    return calibrate::at_pace(seconds, elasticity, other.pace, pace);
+  };
+  for (const auto& [key, list] : other.operators) {
+    const double elasticity = calibrate::pace_elasticity(key.first, key.second);
+    for (const double seconds : list) {
+      operators[key].push_back(stated(seconds, elasticity));
+    }
   }
-  hosts.insert(hosts.end(), other.hosts.begin(), other.hosts.end());
-  waits.insert(waits.end(), other.waits.begin(), other.waits.end());
+  for (Host host : other.hosts) {
+    host.seconds = stated(host.seconds, 1);
+    hosts.push_back(host);
+  }
+  for (Wait wait : other.waits) {
+    wait.collective = stated(wait.collective, kMixed);
+    wait.other = stated(wait.other, kMixed);
+    waits.push_back(wait);
+  }
   spreads.insert(spreads.end(), other.spreads.begin(), other.spreads.end());
 }
 
@@ -331,11 +349,13 @@ struct StepRun {
   Engine::Step step;
   long switches = 0;    // involuntary, while it ran
   double sentinel = 0;  // s, the larger of before and after
+  double pace = 0;      // s, what the quiet readings around it say
   bool quiet = false;
 };
 
 constexpr std::size_t kKept = 3;    // runs of a step
 constexpr double kPatience = 0.25;  // s for a quiet moment before a step
+constexpr std::ptrdiff_t kRecent = 9;
 constexpr int kMostRoundsOver = 2;  // times the rounds asked for, while steps lack quiet runs
 
 // The three during which the core was ours the most.
@@ -350,8 +370,8 @@ std::vector<StepRun> quietest(std::vector<StepRun> runs) {
   return runs;
 }
 
-// Medians over the runs: of every operator's median over the layers, of the host's part, of the
-// waits.
+// Medians over the runs, at the pace of the samples: of every operator's mean over the layers, of
+// the host's part, of the waits.
 void add_step(EngineSamples& samples, const StepInput& input, const std::vector<StepRun>& runs) {
   std::map<SampleKey, std::vector<double>> operators;
   std::vector<double> hosts, collectives, others;
@@ -359,6 +379,9 @@ void add_step(EngineSamples& samples, const StepInput& input, const std::vector<
   for (const StepRun& run : runs) {
     double host = run.step.seconds, collective = 0, other = 0;
     std::map<SampleKey, std::vector<double>> layers;
+    const auto stated = [&](double seconds, double elasticity) {
+      return calibrate::at_pace(seconds, elasticity, run.pace, samples.pace);
+    };
     wait.calls = 0;
     wait.bytes = 0;
     for_each_operator(run.step.result, [&](const Operator& op, double seconds) {
@@ -369,15 +392,18 @@ void add_step(EngineSamples& samples, const StepInput& input, const std::vector<
         ++wait.calls;
         wait.bytes += 2.0 * static_cast<double>(joint->values);
       } else if (const auto key = key_of(op)) {
-        layers[*key].push_back(seconds);
+        layers[*key].push_back(
+            stated(seconds, calibrate::pace_elasticity(key->first, key->second)));
       }
     });
     for (const auto& [key, seconds] : layers) {
-      operators[key].push_back(quantile(seconds, 0.5));
+      // A step takes the sum over its layers, late ones included.
+      operators[key].push_back(std::accumulate(seconds.begin(), seconds.end(), 0.0) /
+                               static_cast<double>(seconds.size()));
     }
-    hosts.push_back(host);
-    collectives.push_back(collective);
-    others.push_back(other);
+    hosts.push_back(stated(host, 1));
+    collectives.push_back(stated(collective, kMixed));
+    others.push_back(stated(other, kMixed));
   }
   for (const auto& [key, seconds] : operators) {
     samples.operators[key].push_back(quantile(seconds, 0.5));
@@ -409,6 +435,7 @@ EngineSamples measure_engine(const ModelSpec& model, const PrecisionSpec& precis
   engine.step(inputs.front());
   Sentinel sentinel(engine.cores(), tensor);
   std::vector<std::vector<StepRun>> runs(inputs.size());
+  std::vector<double> paces, recent;  // of quiet runs, the latest few
   for (int round = 0; round < kMostRoundsOver * rounds; ++round) {
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       const auto quiet = std::count_if(runs[i].begin(), runs[i].end(),
@@ -423,12 +450,20 @@ EngineSamples measure_engine(const ModelSpec& model, const PrecisionSpec& precis
       run.switches = calibrate::involuntary_switches() - switches;
       run.sentinel = std::max(before, sentinel.seconds());
       run.quiet = Sentinel::level(run.sentinel, sentinel.watched()) <= kQuietLevel;
+      if (run.quiet) {
+        recent.push_back((before + run.sentinel) / 2);
+        recent.erase(recent.begin(),
+                     recent.end() - std::min<std::ptrdiff_t>(std::ssize(recent), kRecent));
+      }
+      run.pace = recent.empty() ? run.sentinel : quantile(recent, 0.5);
+      paces.push_back(run.pace);
       runs[i].push_back(std::move(run));
     }
   }
   EngineSamples samples;
   samples.tensor = tensor;
   samples.rounds = rounds;
+  samples.pace = quantile(paces, 0.5);
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     add_step(samples, inputs[i], quietest(std::move(runs[i])));
   }
@@ -438,7 +473,8 @@ EngineSamples measure_engine(const ModelSpec& model, const PrecisionSpec& precis
 Profile engine_profile(const EngineSamples& samples) { return ProfileMaker(samples).profile(); }
 
 nlohmann::json to_json(const EngineSamples& samples) {
-  nlohmann::json json{{"tensor", samples.tensor}, {"rounds", samples.rounds}};
+  nlohmann::json json{
+      {"tensor", samples.tensor}, {"rounds", samples.rounds}, {"pace", samples.pace}};
   for (const auto& [key, seconds] : samples.operators) {
     json["operators"].push_back({key.first, key.second, seconds});
   }
@@ -457,6 +493,7 @@ EngineSamples samples_from_json(const nlohmann::json& json) {
   EngineSamples samples;
   samples.tensor = json.at("tensor");
   samples.rounds = json.at("rounds");
+  samples.pace = json.at("pace");
   for (const auto& row : json.at("operators")) {
     samples.operators[{row.at(0), row.at(1).get<std::vector<std::int64_t>>()}] =
         row.at(2).get<std::vector<double>>();

@@ -20,7 +20,8 @@ using SampleKey = std::pair<std::string, std::vector<std::int64_t>>;
 
 struct EngineSamples {
   int tensor = 1;
-  int rounds = 0;                                      // every step's time is the median over these
+  double pace = 0;  // s of the sentinel (quiet.h), at which all times are stated; 0: none yet
+  int rounds = 0;   // every step's time is the median over these
   std::map<SampleKey, std::vector<double>> operators;  // s, one a step in which they occur
   struct Host {
     double sequences = 0;

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -32,6 +33,7 @@ namespace fs = std::filesystem;
 
 constexpr int kRounds = 3;      // twice as many where the machine is not quiet
 constexpr double kBudget = 25;  // s a case
+constexpr double kStreamBudget = 60;
 constexpr const char* kScenario = "scenarios/verify.yaml";
 
 struct GridOptions {
@@ -58,6 +60,12 @@ class Grid {
     cases_ = draw_cases(options_.seed, options_.cases);
     const std::vector<GridCase> more = chosen_cases();
     cases_.insert(cases_.end(), more.begin(), more.end());
+    wires_ = grid_wires();
+    for (const GridCase& c : more) {
+      if (c.tensor > 1 && std::find(wires_.begin(), wires_.end(), c.wire) == wires_.end()) {
+        wires_.push_back(c.wire);
+      }
+    }
   }
 
   int run() {
@@ -129,7 +137,7 @@ class Grid {
     return (folder_ / fmt::format("wire-{}.yaml", wire)).string();
   }
   bool measure_wires() {
-    for (const std::string& wire : grid_wires()) {
+    for (const std::string& wire : wires_) {
       if (fs::exists(wire_path(wire))) {
         continue;
       }
@@ -197,7 +205,7 @@ class Grid {
       stream.overrides.push_back(
           fmt::format("workload.arrivals={{poisson: {:.3f}/s}}", capacity * percent / 100));
       if (!once(folder_ / fmt::format("stream-{}.json", percent),
-                [&] { return execute(stream, "", 1, 0); })) {
+                [&] { return execute(stream, "", 1, kStreamBudget); })) {
         return false;
       }
     }
@@ -216,7 +224,7 @@ class Grid {
         page.streams.emplace_back(percent, read(path));
       }
     }
-    for (const std::string& wire : grid_wires()) {
+    for (const std::string& wire : wires_) {
       if (fs::exists(wire_path(wire))) {
         page.wires.push_back(config::read_profile(wire_path(wire)));
       }
@@ -228,6 +236,7 @@ class Grid {
   fs::path folder_;
   std::vector<Format> wire_formats_;
   std::vector<GridCase> cases_;
+  std::vector<std::string> wires_;  // of all cases
   double start_ = calibrate::now_seconds();
 };
 

@@ -4,12 +4,15 @@
 #include <array>
 #include <cmath>
 #include <fstream>
+#include <numeric>
 #include <string>
 #include <utility>
 
 #include "calibrate/bench/machine.h"
+#include "calibrate/bench/pace.h"
 #include "calibrate/bench/thread_pair.h"
 #include "calibrate/bench/timing.h"
+#include "calibrate/fit/search.h"
 #include "kernels/base/rounds.h"
 #include "kernels/gemm/cpu_gemm.h"
 #include "kernels/gemm/synthetic.h"
@@ -27,14 +30,6 @@ constexpr double kFirstLook = 0.5;  // s for a first idea of a fast reading
 std::vector<double>& readings(int cores) {
   static std::array<std::vector<double>, kMostCores + 1> all;
   return all.at(static_cast<std::size_t>(cores));
-}
-
-// One in fifty is faster: a single lucky reading must not make all others look slow.
-double fast(int cores) {
-  std::vector<double>& all = readings(cores);
-  const auto nth = all.begin() + static_cast<std::ptrdiff_t>(all.size() / 50);
-  std::nth_element(all.begin(), nth, all.end());
-  return *nth;
 }
 
 }  // namespace
@@ -100,7 +95,9 @@ double Sentinel::seconds() {
   return slowest;
 }
 
-double Sentinel::level(double seconds, int cores) { return seconds / fast(cores) - 1; }
+double Sentinel::level(double seconds, int cores) {
+  return seconds / calibrate::usual_reading(readings(cores)) - 1;
+}
 
 double Sentinel::wait(double patience) {
   constexpr int kReadings = 5;  // on one core
@@ -119,7 +116,27 @@ double Sentinel::wait(double patience) {
   }
 }
 
-bool Quiet::ok() const { return moved < 0.03 && level <= kQuietLevel && steal < 0.01; }
+void Evenness::add(const StepResult& step) {
+  std::size_t at = 0;
+  std::vector<double> repeats;
+  for (const Segment& segment : step.graph.segments) {
+    const std::size_t width = segment.operators.size();
+    for (std::size_t op = 0; op < width && segment.repeat > 1; ++op) {
+      repeats.clear();
+      for (int i = 0; i < segment.repeat; ++i) {
+        repeats.push_back(step.seconds[at + static_cast<std::size_t>(i) * width + op]);
+      }
+      const double sum = std::accumulate(repeats.begin(), repeats.end(), 0.0);
+      all_ += sum;
+      beyond_ += sum - calibrate::quantile(repeats, 0.25) * segment.repeat;
+    }
+    at += width * static_cast<std::size_t>(segment.repeat);
+  }
+}
+
+bool Quiet::ok() const {
+  return moved < 0.03 && level <= kQuietLevel && steal < 0.01 && uneven <= kQuietUneven;
+}
 
 Watch::Ticks Watch::ticks() {
   constexpr int kSteal = 7, kFields = 8;
@@ -143,9 +160,12 @@ Quiet Watch::quiet() const {
   const Ticks now = ticks();
   const double all = now.all - ticks_before_.all;
   const double after = sentinel_.seconds();
-  return {std::abs(after / before_ - 1),
-          Sentinel::level(std::max(before_, after), sentinel_.watched()),
-          all > 0 ? (now.stolen - ticks_before_.stolen) / all : 0};
+  Quiet quiet;
+  quiet.moved = std::abs(after / before_ - 1);
+  quiet.level = Sentinel::level(std::max(before_, after), sentinel_.watched());
+  quiet.steal = all > 0 ? (now.stolen - ticks_before_.stolen) / all : 0;
+  quiet.pace = (before_ + after) / 2;
+  return quiet;
 }
 
 }  // namespace foretoken::runtime

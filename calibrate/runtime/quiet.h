@@ -7,9 +7,12 @@
 #include <memory>
 #include <vector>
 
+#include "calibrate/runtime/executor.h"
+
 namespace foretoken::runtime {
 
-inline constexpr double kQuietLevel = 0.07;  // of Sentinel::level, on a quiet machine
+inline constexpr double kQuietLevel = 0.07;   // of Sentinel::level, on a quiet machine
+inline constexpr double kQuietUneven = 0.08;  // of Evenness::excess
 
 class Sentinel {
  public:
@@ -22,7 +25,7 @@ class Sentinel {
 
   // s of the fixed work, on the cores of two ranks at once where there are two: the slower counts.
   double seconds();
-  // A reading over a fast one of this process so far, less one: 0 is undisturbed.
+  // A reading over what is usual in this process so far (calibrate/bench/pace.h), less one.
   static double level(double seconds, int cores);
   int watched() const { return watched_; }
   // Reads until the level is that of a quiet machine, for at most `patience` s, and returns the
@@ -38,11 +41,25 @@ class Sentinel {
   std::vector<std::unique_ptr<Work>> work_;  // one a watched core
 };
 
+// What comes and goes while a run lasts: its layers do the same work, and the time that one took
+// longer than the others was not its own. Knows nothing of any prediction.
+class Evenness {
+ public:
+  void add(const StepResult& step);
+  // Share of the time of repeated operators beyond the lower quartile of their repetitions.
+  double excess() const { return all_ > 0 ? beyond_ / all_ : 0; }
+
+ private:
+  double beyond_ = 0, all_ = 0;  // s
+};
+
 struct Quiet {
-  double moved = 0;  // |after / before - 1| of the sentinel
-  double level = 0;  // the higher of both
-  double steal = 0;  // share of the time
-  bool ok() const;   // moved < 3 %, level <= 7 %, steal < 1 %
+  double moved = 0;   // |after / before - 1| of the sentinel
+  double level = 0;   // the higher of both
+  double steal = 0;   // share of the time
+  double uneven = 0;  // Evenness::excess of the run
+  double pace = 0;    // s, mean of the sentinel before and after
+  bool ok() const;    // moved < 3 %, level <= 7 %, steal < 1 %, uneven <= 8 %
 };
 
 // From its construction, which waits for a quiet moment, to quiet().

@@ -9,6 +9,7 @@
 
 #include "calibrate/bench/timing.h"
 #include "calibrate/runtime/engine.h"
+#include "calibrate/runtime/pace_profile.h"
 #include "calibrate/runtime/quiet.h"
 #include "calibrate/runtime/server.h"
 #include "kernels/base/report_header.h"
@@ -22,7 +23,10 @@ namespace {
 
 constexpr int kDraws = 64;
 constexpr double kLevel = 0.9;
-constexpr double kPatience = 2;  // s for a quiet moment before a run
+constexpr double kPatience = 2;    // s for a quiet moment before a run
+constexpr int kMostRunsOver = 12;  // times the repeats asked for, while the machine is not quiet
+constexpr int kStreamRuns = 3;
+constexpr double kFarOff = 1.25;  // of the calibration's pace: no clock, but a neighbour who stays
 constexpr std::array<std::string_view, 6> kMetrics{"mean_ttft_ms",      "p99_ttft_ms",
                                                    "mean_tpot_ms",      "p99_tpot_ms",
                                                    "output_throughput", "request_throughput"};
@@ -177,12 +181,14 @@ void check_executable(const Simulation& simulation) {
 struct Measured {
   std::map<std::string, std::vector<double>> metrics;  // by name, a value a run
   std::vector<FamilySeconds> prefill, decode;
-  void add(const RunRecord& record, const ScenarioSpec& scenario) {
+  std::vector<double> paces;  // s of the sentinel
+  void add(const RunRecord& record, const ScenarioSpec& scenario, double pace) {
     for (const auto& [name, value] : metrics_of(record, scenario)) {
       metrics[name].push_back(value);
     }
     prefill.push_back(seconds_of(record.prefill_steps));
     decode.push_back(seconds_of(record.decode_steps));
+    paces.push_back(pace);
   }
   std::size_t runs() const { return prefill.size(); }
   bool tight(double width) const {
@@ -194,6 +200,17 @@ struct Measured {
     return interval.high - interval.low <= 2 * width * interval.low;
   }
 };
+
+// The same deployment and requests, cores at that pace. The simulation must outlive it.
+Simulation restated(const Simulation& simulation, double pace) {
+  const ScenarioSpec& scenario = simulation.scenario();
+  const Profile profile = at_pace(simulation.profile(), pace);
+  return {
+      scenario,
+      std::shared_ptr<const Topology>(std::shared_ptr<const Topology>(), &simulation.topology()),
+      std::make_shared<const CostModel>(with_host_times(profile, scenario.engine)),
+      simulation.workload()};
+}
 
 double median_family(const std::vector<FamilySeconds>& runs, std::size_t family) {
   std::vector<double> values(runs.size());
@@ -232,7 +249,7 @@ Predicted predict(const Simulation& simulation) {
 
 VerifyReport verify(const Simulation& simulation, const VerifyOptions& options) {
   check_executable(simulation);
-  const Predicted predicted = predict(simulation);
+  const Predicted at_first = predict(simulation);
   const ScenarioSpec& scenario = simulation.scenario();
   const Workload& workload = simulation.workload();
   VerifyReport report;
@@ -262,17 +279,23 @@ VerifyReport verify(const Simulation& simulation, const VerifyOptions& options) 
 
   Sentinel sentinel(engine.cores(), scenario.parallel.tensor);
   Measured all, quiet;
+  const Parameter* calibrated = simulation.profile().find("device.pace");
   const double end = calibrate::now_seconds() + options.budget;
-  const int most = report.stream ? 1 : 4 * options.repeats;
+  const int most = report.stream ? kStreamRuns : kMostRunsOver * options.repeats;
   while (report.repeats < most) {
-    const Watch watch(sentinel, report.stream ? 0 : kPatience);
-    const ServedRun run = server.serve(workload);
-    const bool ok = watch.quiet().ok();
+    const Watch watch(sentinel, kPatience);
+    Evenness evenness;
+    const ServedRun run = server.serve(
+        workload, [&](const StepInput&, const StepResult& step, double) { evenness.add(step); });
+    Quiet state = watch.quiet();
+    state.uneven = evenness.excess();
+    const bool ok =
+        state.ok() && (calibrated == nullptr || state.pace < kFarOff * calibrated->value);
     ++report.repeats;
-    all.add(run.record, scenario);
+    all.add(run.record, scenario, state.pace);
     if (ok) {
       ++report.quiet_repeats;
-      quiet.add(run.record, scenario);
+      quiet.add(run.record, scenario, state.pace);
     }
     const bool enough = report.quiet_repeats >= options.repeats &&
                         (quiet.tight(options.tight) || report.quiet_repeats >= options.repeats + 3);
@@ -286,6 +309,18 @@ VerifyReport verify(const Simulation& simulation, const VerifyOptions& options) 
         fmt::format("the machine was quiet during {} of {} runs{}", quiet.runs(), all.runs(),
                     quiet.runs() == 0 ? "; the figures are those of noisy ones" : ""));
   }
+  // The cores' clock is the host's to choose, and a prediction is for one.
+  const double pace = kernels::median(used.paces);
+  const Predicted predicted = predict(restated(simulation, pace));
+  if (calibrated != nullptr) {
+    report.pace = pace / calibrated->value;
+    report.notes.push_back(
+        fmt::format("during the runs the sentinel took {:.3f} of the time that it took during the "
+                    "calibration; predictions are stated at that pace of the cores",
+                    report.pace));
+  }
+  const auto first_metrics = at_first.point.metrics();
+  const std::map<std::string, double> before(first_metrics.begin(), first_metrics.end());
   for (const auto& [name, value] : predicted.point.metrics()) {
     if (std::find(kMetrics.begin(), kMetrics.end(), name) == kMetrics.end()) {
       continue;
@@ -295,7 +330,8 @@ VerifyReport verify(const Simulation& simulation, const VerifyOptions& options) 
     if (measured == used.metrics.end() || interval == predicted.intervals.end()) {
       continue;
     }
-    report.metrics.push_back({name, value, interval->second, kernels::median(measured->second),
+    report.metrics.push_back({name, value, before.at(name), interval->second,
+                              kernels::median(measured->second),
                               median_interval(measured->second)});
   }
   add_families(report, "steps with prompts", predicted.prefill, used.prefill);

@@ -17,7 +17,7 @@ namespace foretoken::runtime {
 struct VerifyOptions {
   std::optional<std::string> wire;  // as parse_wire returns it; nothing: the loopback device
   std::string weights;              // a .safetensors file; empty: random
-  int repeats = 5;                  // of a batch; a stream runs once
+  int repeats = 5;                  // of a batch; a stream runs three times at most
   double budget = 60;               // s; no further repeat begins after
   double tight = 0.02;              // repeats end when the median's interval is this narrow
 };
@@ -26,8 +26,9 @@ struct VerifyOptions {
 using FamilySeconds = std::array<double, kOpFamilyCount>;
 
 struct Metric {
-  std::string name;  // of `vllm bench serve`: mean_ttft_ms
-  double predicted = 0;
+  std::string name;            // of `vllm bench serve`: mean_ttft_ms
+  double predicted = 0;        // at the pace that the cores had during the runs
+  double at_first = 0;         // at the pace of the calibration: what was predicted before them
   Interval interval;           // of the prediction, 90 %
   double measured = 0;         // median over the repeats
   Interval measured_interval;  // of that median; equal ends: one run
@@ -45,6 +46,7 @@ struct VerifyReport {
   std::string machine, date, commit, wire;
   bool stream = false;  // requests arrived over time; else all at once
   int repeats = 0, quiet_repeats = 0;
+  double pace = 1;  // the sentinel's time during the runs, over that during the calibration
   std::vector<Metric> metrics;
   std::vector<FamilyRow> families;
   std::vector<std::string> notes;

@@ -59,9 +59,11 @@ nlohmann::ordered_json json(const VerifyReport& report, const ScenarioSpec& scen
   json["wire"] = report.wire;
   json["runs"] = report.repeats;
   json["quiet_runs"] = report.quiet_repeats;
+  json["pace"] = report.pace;
   for (const Metric& metric : report.metrics) {
     json["metrics"][metric.name] = {
         {"predicted", metric.predicted},
+        {"predicted_at_first", metric.at_first},
         {"interval",
          {{"low", metric.interval.low}, {"high", metric.interval.high}, {"level", 0.9}}},
         {"measured", metric.measured},

@@ -51,6 +51,7 @@ double exchange_seconds(kernels::Transport& transport, std::vector<std::uint8_t>
   exchange.receive(peer, std::span(in).first(bytes));
   return quartile_of(9, [&] {
     settle();
+    kernels::barrier(transport);  // the other rank slept meanwhile and comes out of it late
     be_busy(kRefill);
     kernels::barrier(transport);
     return kernels::wall_seconds(1, [&] { transport.exchange(exchange); });
@@ -124,19 +125,22 @@ WireFit fit_wire(const std::vector<WirePoint>& points, bool paced) {
 WireMeasurement measure_wire(kernels::Transport& transport, const std::vector<Format>& formats,
                              const Settle& settle) {
   WireMeasurement measured;
+  std::vector<double> paces;
+  const Settle noted = [&] { return paces.emplace_back(settle()); };
   std::vector<std::uint8_t> out(kLargest, 1), in(kLargest);
   for (std::size_t bytes = 256; bytes <= kLargest; bytes *= 2) {
-    const double seconds = exchange_seconds(transport, out, in, bytes, settle);
+    const double seconds = exchange_seconds(transport, out, in, bytes, noted);
     measured.points.push_back({static_cast<double>(bytes), seconds});
   }
   for (const Format& format : formats) {
     std::vector<CodecPoint> points;
     for (std::size_t values = 1024; values <= kMostValues; values *= 4) {
       points.push_back(
-          {static_cast<std::int64_t>(values), codec_seconds(transport, format, values, settle)});
+          {static_cast<std::int64_t>(values), codec_seconds(transport, format, values, noted)});
     }
     measured.codecs.emplace_back(format, std::move(points));
   }
+  measured.pace = calibrate::quantile(paces, 0.5);
   return measured;
 }
 
@@ -147,6 +151,9 @@ Profile wire_profile(const WireMeasurement& measured, bool paced) {
         value, Provenance::measured,
         fmt::format("foretoken verify, {}: {}", calibrate::this_machine().date, how)};
   };
+  if (measured.pace > 0) {
+    set("wire.pace", measured.pace, "median over the messages");
+  }
   const WireFit fit = fit_wire(measured.points, paced);
   const std::string how =
       fmt::format("{} message sizes exchanged by both ranks; 90 % within {:.1f} %",
@@ -180,12 +187,13 @@ Profile wire_profile(const WireMeasurement& measured, bool paced) {
 }
 
 Profile calibrate_wire(const std::optional<std::string>& wire, const std::vector<Format>& formats) {
-  RankGroup group(2, wire,
-                  [&](kernels::Transport& transport) { measure_wire(transport, formats, [] {}); });
+  RankGroup group(2, wire, [&](kernels::Transport& transport) {
+    measure_wire(transport, formats, [] { return 0.0; });
+  });
   // The other rank waits at a barrier meanwhile.
   Sentinel sentinel(group.cores(), 2);
   const WireMeasurement measured =
-      measure_wire(*group.transport(), formats, [&] { sentinel.wait(kPatience); });
+      measure_wire(*group.transport(), formats, [&] { return sentinel.wait(kPatience); });
   return wire_profile(measured, wire && !wire->empty());
 }
 

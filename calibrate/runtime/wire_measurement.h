@@ -35,11 +35,13 @@ struct CodecPoint {
 };
 
 struct WireMeasurement {
+  double pace = 0;  // s of the sentinel (quiet.h), median over the points; 0: not known
   std::vector<WirePoint> points;
   std::vector<std::pair<Format, std::vector<CodecPoint>>> codecs;
 };
 // What a rank does before each timing: waits for a quiet moment, the others at a barrier for it.
-using Settle = std::function<void()>;
+// Returns what the sentinel says.
+using Settle = std::function<double()>;
 
 // Both ranks call it. The bucket is full before every exchange.
 WireMeasurement measure_wire(kernels::Transport& transport, const std::vector<Format>& formats,

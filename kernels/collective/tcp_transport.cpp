@@ -22,6 +22,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr std::chrono::microseconds kAwake{100};  // of a wait, before the thread sleeps
+
 [[noreturn]] void fail(const std::string& what) {
   throw TransportError(fmt::format("{}: {}", what, std::strerror(errno)));
 }
@@ -250,7 +252,7 @@ class TcpTransport : public Transport {
       if (polls.empty()) {
         return;
       }
-      if (::poll(polls.data(), polls.size(), milliseconds_left(deadline_)) <= 0) {
+      if (!wait(polls)) {
         break_up(fmt::format("rank {}: rank {} did not answer within {} ms", options_.rank,
                              owners.front(), options_.timeout.count()));
       }
@@ -271,6 +273,20 @@ class TcpTransport : public Transport {
     std::deque<std::span<const std::uint8_t>> sends;
     std::deque<std::span<std::uint8_t>> receives;
   };
+
+  // False: the deadline has passed. A processor that sleeps takes tens of microseconds to wake, a
+  // virtual one more, and how many depends on how long it slept last: a wait begins awake.
+  bool wait(std::vector<pollfd>& polls) const {
+    const auto asleep = Clock::now() + kAwake;
+    do {
+      if (::poll(polls.data(), polls.size(), 0) > 0) {
+        return true;
+      }
+      std::this_thread::yield();  // ranks may share a processor
+    } while (Clock::now() < asleep);
+    const int ready = ::poll(polls.data(), polls.size(), milliseconds_left(deadline_));
+    return ready > 0 || (ready < 0 && errno == EINTR);
+  }
 
   void push(std::size_t index) {
     Peer& peer = peers_[index];

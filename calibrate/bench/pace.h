@@ -1,0 +1,29 @@
+// How fast a core is right now. A host lends its cores at clocks that change by a sixth within
+// minutes, and its other guests share their execution units for milliseconds or minutes: a
+// sentinel, a fixed piece of compute-bound work, sees both. Clocks are accounted for, neighbours
+// are avoided.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace foretoken::calibrate {
+
+// Of a sentinel's readings (s): the middle of the lowest tenth-wide crowd among them, one at least
+// a third as dense as the densest. Undisturbed readings crowd there; those during which a neighbour
+// was at work crowd at up to twice as much, and a moment's high clock makes no crowd.
+// REQUIRES: a reading.
+double usual_reading(std::vector<double> readings);
+
+// d log(time) / d log(sentinel) of a row of a sample table (sim/spec/profile.h): 1 where only the
+// core matters, less where it waits for memory. Slopes between passes over one case while the
+// sentinel moved by 17 %, from a full calibration of a Xeon with AMX, 2026-11-22: GEMM from 128
+// rows on 0.8 to 1, up to 16 rows 0.3 to 0.6, 0.7 to 1 where weights are unpacked into bf16;
+// attention 0.9 (prefill) and 0.6 (decode), elementwise 0.5 to 0.9, codec 0.9 to 1.2.
+double pace_elasticity(std::string_view table, const std::vector<std::int64_t>& shape);
+
+// What a time is at another pace; both are seconds of the same sentinel.
+double at_pace(double seconds, double elasticity, double measured, double wanted);
+
+}  // namespace foretoken::calibrate

@@ -1,0 +1,40 @@
+#include "calibrate/bench/pace.h"
+
+#include <gtest/gtest.h>
+
+namespace foretoken::calibrate {
+namespace {
+
+TEST(Pace, TheUsualReadingIsInTheMiddleOfTheUndisturbedOnes) {
+  // A few at a high clock, many as usual, as many again beside a neighbour.
+  std::vector<double> readings{0.85, 0.86};
+  for (int i = 0; i < 21; ++i) {
+    readings.push_back(1 + 0.004 * i);
+    readings.push_back(1.8 + 0.001 * i);
+    readings.push_back(1.9 + 0.001 * i);
+  }
+  EXPECT_NEAR(usual_reading(readings), 1.04, 0.01);
+  EXPECT_EQ(usual_reading({7}), 7);
+}
+
+TEST(Pace, TimesGoBackAndForth) {
+  EXPECT_DOUBLE_EQ(at_pace(3, 1, 2, 1), 1.5);
+  EXPECT_DOUBLE_EQ(at_pace(3, 0, 2, 1), 3);
+  EXPECT_DOUBLE_EQ(at_pace(at_pace(3, 0.6, 2, 1), 0.6, 1, 2), 3);
+}
+
+TEST(Pace, WhatWaitsForMemoryFollowsItLess) {
+  const double few = pace_elasticity("gemm.w8a8", {1, 4096, 4096});
+  const double some = pace_elasticity("gemm.w8a8", {48, 4096, 4096});
+  const double many = pace_elasticity("gemm.w8a8", {4096, 4096, 4096});
+  EXPECT_LT(few, some);
+  EXPECT_LT(some, many);
+  EXPECT_EQ(few, pace_elasticity("gemm.bf16", {16, 768, 768}));
+  EXPECT_EQ(many, pace_elasticity("gemm.w4a16/g128", {1, 4096, 4096}));  // unpacks
+  EXPECT_LT(pace_elasticity("attention.decode.bf16", {8, 8, 64, 0, 1, 64}),
+            pace_elasticity("attention.prefill.bf16", {8, 8, 64, 0, 1, 64}));
+  EXPECT_EQ(pace_elasticity("memory.copy", {1 << 20, 1}), 0);
+}
+
+}  // namespace
+}  // namespace foretoken::calibrate
