@@ -76,8 +76,11 @@ TEST(CudaPlan, Every_format_has_a_kernel_and_profiles_hold_its_samples) {
   double seconds = 1e-3;
   for (const std::string& name : cuda_gemm_formats()) {
     EXPECT_NO_THROW(kernel_format(name)) << name;
-    EXPECT_EQ(name, gemm_format_name(parse_gemm_format_name(name)->weights,
-                                     parse_gemm_format_name(name)->activations));
+    if (const auto formats = parse_gemm_format_name(name)) {
+      EXPECT_EQ(name, gemm_format_name(formats->weights, formats->activations));
+    } else {
+      ADD_FAILURE() << name << " is no name of a format";
+    }
     measured.samples["gemm." + name].samples.push_back({{64, 4096, 4096}, seconds});
     measured.parameters["gemm." + name + ".t0"] = {1e-6, Provenance::measured, "a test"};
     seconds *= 2;

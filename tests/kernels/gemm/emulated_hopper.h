@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <map>
 
 #include "emulated_gpu.h"
@@ -284,7 +285,7 @@ class EmulatedHopperLane {
       Token& token = tokens.emplace_back();
       for (int half = 0; half < 2; ++half) {
         const int at = swizzled(one.offset + column / 8 * 1024 + column % 8 * 128 + half * 16);
-        std::memcpy(token.data() + half * 16, lane_.shared(at, 16), 16);
+        std::memcpy(token.data() + std::ptrdiff_t{16} * half, lane_.shared(at, 16), 16);
       }
     }
     return tokens;
