@@ -97,6 +97,45 @@ void put(CudaGemmKind kind, std::int64_t k_tiles, std::int64_t channel, std::int
   }
 }
 
+std::int64_t blocks_of(const GemmDescriptor& descriptor, int tile_tokens) {
+  return (descriptor.n + kCudaTileChannels - 1) / kCudaTileChannels *
+         ((descriptor.m + tile_tokens - 1) / tile_tokens);
+}
+
+bool wants_wgmma(CudaGemmKind kind, const CudaDevice& device, CudaGemmPath path) {
+  const bool possible = device.hopper && hopper_has_kernel(kind);
+  if (path == CudaGemmPath::wgmma && !possible) {
+    throw KernelError(fmt::format(
+        "no wgmma kernel for {}: {}", name_of(kind),
+        hopper_has_kernel(kind) ? device.hopper_lack : "this width has mma.sync kernels only"));
+  }
+  return possible && path != CudaGemmPath::mma_sync;
+}
+
+int mma_sync_tile(std::int64_t m, CudaGemmKind kind) {
+  return std::min(m <= 16 ? 16 : m <= 64 ? 64 : 128, cuda_largest_tile(kind));
+}
+
+// Of many tokens the tile that takes least: waves of blocks, each as long as what it brings from
+// the second-level cache, which limits blocks of 128 channels (assumed: nobody has measured it).
+int hopper_tile(const GemmDescriptor& descriptor, CudaGemmKind kind, const CudaDevice& device) {
+  if (descriptor.m <= 64) {
+    return descriptor.m <= 16 ? 16 : 64;
+  }
+  int best = 0;
+  std::int64_t least = 0;
+  for (int tile = hopper_largest_tile(kind); tile >= 64; tile /= 2) {
+    const std::int64_t waves =
+        (blocks_of(descriptor, tile) + device.multiprocessors - 1) / device.multiprocessors;
+    const std::int64_t cost = waves * hopper_stage_bytes(kind, tile);
+    if (best == 0 || cost < least) {
+      best = tile;
+      least = cost;
+    }
+  }
+  return best;
+}
+
 }  // namespace
 
 CudaGemmKind cuda_gemm_kind(const GemmFormat& format) {
@@ -118,23 +157,25 @@ CudaGemmKind cuda_gemm_kind(const GemmFormat& format) {
 }
 
 CudaGemmConfig choose_cuda_gemm_config(const GemmDescriptor& descriptor, const CudaDevice& device,
-                                       int least_splits) {
+                                       int least_splits, CudaGemmPath path) {
   // A split must amortise filling the pipeline and one more pass over the outputs.
   constexpr std::int64_t kFewestTiles = 4;
   CudaGemmConfig config;
   config.kind = cuda_gemm_kind(descriptor.format);
-  config.tile_tokens = std::min(descriptor.m <= 16   ? 16
-                                : descriptor.m <= 64 ? 64
-                                                     : 128,
-                                cuda_largest_tile(config.kind));
+  config.wgmma = wants_wgmma(config.kind, device, path);
+  config.tile_tokens = config.wgmma ? hopper_tile(descriptor, config.kind, device)
+                                    : mma_sync_tile(descriptor.m, config.kind);
+  const bool pairs = (descriptor.n + kCudaTileChannels - 1) / kCudaTileChannels % 2 == 0;
+  config.cluster = config.wgmma && config.tile_tokens >= 128 && pairs ? 2 : 1;
   const int tile_k = cuda_tile_k(config.kind);
   const std::int64_t step = descriptor.format.grouped() ? 128 / tile_k : 1;  // tiles per group
   const std::int64_t tiles = round_up(descriptor.k, tile_k * step) / tile_k;
-  const std::int64_t blocks = (descriptor.n + kCudaTileChannels - 1) / kCudaTileChannels *
-                              ((descriptor.m + config.tile_tokens - 1) / config.tile_tokens);
-  // Fill the device once over; small tiles leave room for two blocks per multiprocessor.
+  const std::int64_t blocks = blocks_of(descriptor, config.tile_tokens);
+  // Fill the device once over. Small tiles of mma.sync want two blocks per multiprocessor; one ring
+  // of wgmma has 48 KiB and more under way, where 1 us of bandwidth is 25 KB a multiprocessor
+  // (H100; H200: 36 KB).
   const std::int64_t slots =
-      std::int64_t{device.multiprocessors} * (config.tile_tokens == 128 ? 1 : 2);
+      std::int64_t{device.multiprocessors} * (config.wgmma || config.tile_tokens >= 128 ? 1 : 2);
   const std::int64_t wanted =
       std::clamp<std::int64_t>(slots / blocks, 1, std::max<std::int64_t>(1, tiles / kFewestTiles));
   const std::int64_t splits = std::max<std::int64_t>(wanted, least_splits);
@@ -149,10 +190,14 @@ CudaGemmConfig choose_cuda_gemm_config(const GemmDescriptor& descriptor, const C
 }
 
 std::string to_string(const CudaGemmConfig& config) {
-  return fmt::format("mma_sync {} tile=128x{} stages={} shared={} k_splits={} tiles_per_split={}",
-                     name_of(config.kind), config.tile_tokens, cuda_stages(config.tile_tokens),
-                     cuda_shared_bytes(config.kind, config.tile_tokens), config.k_splits,
-                     config.tiles_per_split);
+  const int stages = config.wgmma ? hopper_stages(config.kind, config.tile_tokens)
+                                  : cuda_stages(config.tile_tokens);
+  const int shared = config.wgmma ? hopper_shared_bytes(config.kind, config.tile_tokens)
+                                  : cuda_shared_bytes(config.kind, config.tile_tokens);
+  return fmt::format("{} {} tile=128x{} {}stages={} shared={} k_splits={} tiles_per_split={}",
+                     config.wgmma ? "wgmma" : "mma_sync", name_of(config.kind), config.tile_tokens,
+                     config.wgmma ? fmt::format("cluster={} ", config.cluster) : "", stages, shared,
+                     config.k_splits, config.tiles_per_split);
 }
 
 CudaWeightShape cuda_weight_shape(const GemmFormat& format, std::int64_t n, std::int64_t k) {

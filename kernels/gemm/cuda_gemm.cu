@@ -19,7 +19,7 @@ template <CudaGemmKind Kind>
 __global__ void finish_split(const CudaGemmArgs args) {
   const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (at < args.m * args.n) {
-    CudaGemmBlock<Kind, 16, CudaLane>::finish(args, at);
+    finish_split_output<Kind>(args, at);
   }
 }
 
@@ -33,16 +33,10 @@ void launch_tile(const CudaGemmConfig& config, const CudaGemmArgs& args, cudaStr
                   static_cast<unsigned>(config.k_splits));
   mma_gemm<Kind, TileTokens><<<grid, cuda_threads(TileTokens), kShared, stream>>>(args);
   FT_CUDA_CHECK(cudaGetLastError());
-  if (config.k_splits > 1) {
-    constexpr int kThreads = 256;
-    const auto blocks = static_cast<unsigned>((args.m * args.n + kThreads - 1) / kThreads);
-    finish_split<Kind><<<blocks, kThreads, 0, stream>>>(args);
-    FT_CUDA_CHECK(cudaGetLastError());
-  }
 }
 
 template <CudaGemmKind Kind>
-void launch_kind(const CudaGemmConfig& config, const CudaGemmArgs& args, cudaStream_t stream) {
+void launch_mma_sync(const CudaGemmConfig& config, const CudaGemmArgs& args, cudaStream_t stream) {
   switch (config.tile_tokens) {
     case 16:
       return launch_tile<Kind, 16>(config, args, stream);
@@ -50,6 +44,18 @@ void launch_kind(const CudaGemmConfig& config, const CudaGemmArgs& args, cudaStr
       return launch_tile<Kind, 64>(config, args, stream);
     default:
       return launch_tile<Kind, cuda_largest_tile(Kind)>(config, args, stream);
+  }
+}
+
+template <CudaGemmKind Kind>
+void launch_kind(const CudaGemmConfig& config, const CudaGemmArgs& args, cudaStream_t stream) {
+  config.wgmma ? launch_hopper_gemm(config, args, stream)
+               : launch_mma_sync<Kind>(config, args, stream);
+  if (config.k_splits > 1) {
+    constexpr int kThreads = 256;
+    const auto blocks = static_cast<unsigned>((args.m * args.n + kThreads - 1) / kThreads);
+    finish_split<Kind><<<blocks, kThreads, 0, stream>>>(args);
+    FT_CUDA_CHECK(cudaGetLastError());
   }
 }
 
@@ -85,6 +91,8 @@ CudaDevice current_cuda_device() {
   FT_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
   FT_CUDA_CHECK(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
   result.capability = 10 * major + minor;
+  result.hopper_lack = lack_of_hopper(result.capability);
+  result.hopper = result.hopper_lack.empty();
   return result;
 }
 

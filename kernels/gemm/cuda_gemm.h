@@ -21,6 +21,9 @@
 //          + word * 4 / p and register i = f % 4 (4-bit planes: word s, field i)
 //
 // n is padded to 128 and k to whole tiles and groups with zeros.
+//
+// wgmma (Hopper, hopper_gemm_body.h) reads the same bytes: its register operand is four of those
+// fragments, one a warp, so that 4 of a tile's 8 blocks of 16 channels are one warpgroup's 64 rows.
 #pragma once
 
 #include <cstdint>
@@ -85,23 +88,64 @@ constexpr int cuda_shared_bytes(CudaGemmKind kind, int tile_tokens) {
   return stages > result ? stages : result;
 }
 
+// The wgmma kernels: two warpgroups that multiply, 64 channels each, and one of which a single
+// thread copies and the registers go to the others.
+constexpr bool hopper_has_kernel(CudaGemmKind kind) {
+  return !cuda_weight_only(kind) || kind == CudaGemmKind::w4a16;
+}
+// Sums take half a register a token and thread; those of a group and the scaled ones twice that.
+constexpr int hopper_largest_tile(CudaGemmKind kind) {
+  return kind == CudaGemmKind::w8a8 || kind == CudaGemmKind::w4a8 ? 256 : 128;
+}
+inline constexpr int kHopperConsumers = 256;
+inline constexpr int kHopperThreads = kHopperConsumers + 128;
+// Tiles of 64 tokens and less leave half of a multiprocessor to another block.
+constexpr int hopper_blocks_per_multiprocessor(int tile_tokens) {
+  return tile_tokens <= 64 ? 2 : 1;
+}
+constexpr int hopper_stage_bytes(CudaGemmKind kind, int tile_tokens) {
+  return kCudaTileChannels * cuda_weight_row_bytes(kind) + tile_tokens * kCudaRowBytes;
+}
+constexpr int hopper_stages(CudaGemmKind kind, int tile_tokens) {
+  const int fit = 208 * 1024 / hopper_blocks_per_multiprocessor(tile_tokens) /
+                  hopper_stage_bytes(kind, tile_tokens);
+  return fit < 8 ? fit : 8;
+}
+// Behind the stages: a row of scales and two barriers for each.
+constexpr int hopper_shared_bytes(CudaGemmKind kind, int tile_tokens) {
+  return hopper_stages(kind, tile_tokens) *
+         (hopper_stage_bytes(kind, tile_tokens) + kCudaTileChannels * 4 + 16);
+}
+
 struct CudaDevice {
   int multiprocessors = 108;
   int capability = 80;  // 10 x major + minor
+  // Capability 9.0, a program with code for sm_90a and a driver that makes tensor maps.
+  bool hopper = false;
+  std::string hopper_lack = {};  // what is missing, in words
 };
+
+enum class CudaGemmPath : std::uint8_t { automatic, mma_sync, wgmma };
 
 struct CudaGemmConfig {
   CudaGemmKind kind = CudaGemmKind::w8a8;
-  int tile_tokens = 128;  // 16, 64 or 128, at most cuda_largest_tile
-  int k_splits = 1;       // > 1: partial sums in a workspace, added in order by a second kernel
+  bool wgmma = false;
+  // 16, 64 or 128, at most cuda_largest_tile; with wgmma 256 too, at most hopper_largest_tile.
+  int tile_tokens = 128;
+  // Blocks that share the copies of their tokens, with wgmma: 2, or 1 where n does not give pairs
+  // or the tokens are few.
+  int cluster = 1;
+  int k_splits = 1;  // > 1: partial sums in a workspace, added in order by a second kernel
   std::int64_t tiles_per_split = 0;
 };
 
 // Throws KernelError for a format without a CUDA kernel of ours.
 CudaGemmKind cuda_gemm_kind(const GemmFormat& format);
-// `least_splits` as the integer scales demand (IntegerScales::k_splits).
+// `least_splits` as the integer scales demand (IntegerScales::k_splits). Automatic: wgmma where the
+// device and the kind have it. Throws KernelError when wgmma is asked for and there is none.
 CudaGemmConfig choose_cuda_gemm_config(const GemmDescriptor& descriptor, const CudaDevice& device,
-                                       int least_splits = 1);
+                                       int least_splits = 1,
+                                       CudaGemmPath path = CudaGemmPath::automatic);
 std::string to_string(const CudaGemmConfig& config);
 
 // Host copy of what a GPU needs; upload as it stands.

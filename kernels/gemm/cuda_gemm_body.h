@@ -16,16 +16,10 @@
 #include <cmath>
 #include <cstdint>
 
-#include "kernels/gemm/cuda_gemm.h"
-#include "kernels/gemm/device_code.h"
+#include "kernels/gemm/cuda_epilogue.h"
+#include "kernels/gemm/cuda_fragments.h"
 
 namespace foretoken::kernels {
-
-// 1.5 x 2^23: an integer below 2^22 in magnitude added to this number's bit pattern is the pattern
-// of the number plus the integer, so one subtraction converts it, at the full rate of FADD; I2F
-// runs at an eighth of it. A group's sum is at most 16 x 113,792 < 2^21.
-inline constexpr std::int32_t kMagicBits = 0x4B400000;
-inline constexpr float kMagic = 12582912.0F;
 
 template <CudaGemmKind Kind, int TileTokens, typename Machine>
 class CudaGemmBlock {
@@ -60,11 +54,10 @@ class CudaGemmBlock {
   }
 
  private:
-  static constexpr bool kInt8 = !cuda_weight_only(Kind);
-  static constexpr bool kFloatGroups = Kind == CudaGemmKind::w4a8_group_float || !kInt8;
+  static constexpr bool kInt8 = !kWeightOnly<Kind>;
   static constexpr bool kIntegerGroups = Kind == CudaGemmKind::w4a8_group_integer;
   static constexpr bool kMagicStart = Kind == CudaGemmKind::w4a8_group_float;
-  static constexpr bool kGroups = kFloatGroups || kIntegerGroups;
+  static constexpr bool kGroups = kFloatGroups<Kind> || kIntegerGroups;
   static constexpr int kTilesPerGroup = 128 / cuda_tile_k(Kind);
   static constexpr int kThreads = cuda_threads(TileTokens);
   static constexpr int kStages = cuda_stages(TileTokens);
@@ -74,9 +67,6 @@ class CudaGemmBlock {
   static constexpr int kWeightBytes = kCudaTileChannels * cuda_weight_row_bytes(Kind);
   static constexpr int kTokenBytes = TileTokens * kCudaRowBytes;
   static constexpr int kStageBytes = kWeightBytes + kTokenBytes;
-  static constexpr int kPitch = kCudaTileChannels + 4;  // of the result in shared memory, words
-  static constexpr int kBits = cuda_weight_bits(Kind);
-  static constexpr int kLowPlane = kBits >= 4 ? 4 : 2, kHighPlane = kBits - kLowPlane;
 
   FT_DEVICE int lane() const { return gpu_.thread() % 32; }
   FT_DEVICE int channel_warp() const { return gpu_.thread() / 32 % 4; }
@@ -129,94 +119,21 @@ class CudaGemmBlock {
     }
   }
 
-  // A lane's weights of 16 channels, all of a k tile (bf16 activations) or a chunk of it.
-  struct Planes {
-    Words4 low, high;
-  };
-
-  // Fragments of the warp's two blocks of 16 channels for 32-byte step `step` of the row.
-  FT_DEVICE void weights_of(int base, int step, Planes (&raw)[2], std::uint32_t (&a)[2][4]) {
-    constexpr int kBlockBytes = kWeightBytes / 8;
-    FT_UNROLL
-    for (int block = 0; block < 2; ++block) {
-      const int at = base + (channel_warp() * 2 + block) * kBlockBytes + lane() * 16;
-      if constexpr (Kind == CudaGemmKind::w8a8) {
-        load_words<4>(at + step * 512, raw[block].low);
-      } else if constexpr (kInt8) {
-        if (step % 2 == 0) {
-          load_words<4>(at + step / 2 * 512, raw[block].low);
-        }
-      } else if (step == 0) {
-        load_planes(at - lane() * 16, raw[block]);
-      }
-      FT_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        if constexpr (Kind == CudaGemmKind::w8a8) {
-          a[block][i] = raw[block].low.w[i];
-        } else if constexpr (kInt8) {
-          a[block][i] =
-              (step % 2 == 0 ? raw[block].low.w[i] << 4 : raw[block].low.w[i]) & 0xf0f0f0f0U;
-        } else {
-          a[block][i] = bf16_pair(raw[block], step, i);
-        }
-      }
-    }
-  }
-
-  template <int Count>
-  FT_DEVICE void load_words(int at, Words4& words) {
-    if constexpr (Count == 4) {
-      words = gpu_.template load_shared<Words4>(at);
-    } else if constexpr (Count == 2) {
-      const auto two = gpu_.template load_shared<Words2>(at);
-      words.w[0] = two.w[0];
-      words.w[1] = two.w[1];
-    } else if constexpr (Count == 1) {
-      words.w[0] = gpu_.template load_shared<std::uint32_t>(at);
-    }
-  }
-  FT_DEVICE void load_planes(int at, Planes& planes) {
-    load_words<kLowPlane>(at + lane() * 4 * kLowPlane, planes.low);
-    load_words<kHighPlane>(at + 128 * kLowPlane + lane() * 4 * kHighPlane, planes.high);
-  }
-
-  // Two neighbouring values' fields of `Width` bits, 16 bits apart.
-  template <int Width>
-  FT_DEVICE static std::uint32_t fields(const Words4& words, int step, int i) {
-    return (words.w[step * Width / 4] >> (Width * (step % (4 / Width) * 4 + i))) &
-           (0x00010001U * ((1U << Width) - 1));
-  }
-
-  // u = w + 2^(bits - 1) to the bf16 pair w, exactly: 0x4300 | u is 128 + u for u below 128, and
-  // one packed multiply-add takes the offset off. Of 8 bits each half goes that way, and a third
-  // one puts them together.
-  FT_DEVICE std::uint32_t bf16_pair(const Planes& planes, int step, int i) {
-    constexpr std::uint32_t k128 = 0x43004300U, kOne = 0x3f803f80U, k16 = 0x41804180U;
-    constexpr std::uint32_t kMinus128 = 0xc300c300U, kMinus136 = 0xc308c308U;
-    const std::uint32_t low = fields<kLowPlane>(planes.low, step, i);
-    if constexpr (kBits == 8) {
-      const std::uint32_t high = fields<kHighPlane>(planes.high, step, i);
-      return gpu_.multiply_add_bf16(gpu_.multiply_add_bf16(high | k128, kOne, kMinus136), k16,
-                                    gpu_.multiply_add_bf16(low | k128, kOne, kMinus128));
-    } else {
-      std::uint32_t u = low;
-      if constexpr (kHighPlane > 0) {
-        u |= fields<kHighPlane>(planes.high, step, i) << kLowPlane;
-      }
-      return gpu_.multiply_add_bf16(u | k128, kOne, kMinus128 | 0x00010001U * (1U << (kBits - 1)));
-    }
-  }
-
   FT_DEVICE void multiply(int stage) {
     const int base = stage * kStageBytes;
     // Lanes 0-7 address tokens 0-7 at the first 16 bytes of the step, 8-15 the same tokens at the
     // second, 16-31 tokens 8-15.
     const int row = token_warp() * kWarpTokens + lane() / 16 * 8 + lane() % 8;
-    Planes raw[2] = {};
+    constexpr int kBlockBytes = kWeightBytes / 8;
+    WeightFragments<Kind> weights[2];
     FT_UNROLL
     for (int step = 0; step < 4; ++step) {
       std::uint32_t a[2][4];
-      weights_of(base, step, raw, a);
+      FT_UNROLL
+      for (int block = 0; block < 2; ++block) {
+        weights[block].read(gpu_, base + (channel_warp() * 2 + block) * kBlockBytes, step,
+                            a[block]);
+      }
       FT_UNROLL
       for (int column = 0; column < kColumns; column += 2) {
         std::uint32_t b[4];
@@ -300,86 +217,30 @@ class CudaGemmBlock {
 
   // Through shared memory, so that neighbouring threads write neighbouring channels of one token.
   FT_DEVICE void write() {
+    const std::int64_t n = gpu_.block_y() * kCudaTileChannels;
     FT_UNROLL
     for (int block = 0; block < 2; ++block) {
       FT_UNROLL
-      for (int column = 0; column < kColumns; ++column) {
+      for (int half = 0; half < 2; ++half) {
+        const int channel = channel_of(block, half);
+        const float scale = OutputScale<Kind>::of_channel(args_, n + channel);
         FT_UNROLL
-        for (int i = 0; i < 4; ++i) {
-          const int token = token_warp() * kWarpTokens + column * 8 + lane() % 4 * 2 + i % 2;
-          gpu_.store_shared((token * kPitch + channel_of(block, i / 2)) * 4,
-                            result(block, column, i));
+        for (int column = 0; column < kColumns; ++column) {
+          FT_UNROLL
+          for (int odd = 0; odd < 2; ++odd) {
+            const int token = token_warp() * kWarpTokens + column * 8 + lane() % 4 * 2 + odd;
+            gpu_.store_shared((token * kResultPitch + channel) * 4,
+                              tile_entry<Kind>(args_, result(block, column, half * 2 + odd), scale,
+                                               OutputScale<Kind>::of_token(
+                                                   args_, gpu_.block_x() * TileTokens + token)));
+          }
         }
       }
     }
     gpu_.sync();
-    const int channel = gpu_.thread() % kCudaTileChannels;
-    const std::int64_t n = gpu_.block_y() * kCudaTileChannels + channel;
-    if (n >= args_.n) {
-      return;
-    }
-    for (int row = gpu_.thread() / kCudaTileChannels; row < TileTokens;
-         row += kThreads / kCudaTileChannels) {
-      const std::int64_t token = gpu_.block_x() * TileTokens + row;
-      if (token < args_.m) {
-        const auto bits = gpu_.template load_shared<std::int32_t>((row * kPitch + channel) * 4);
-        write_one(token, n, bits);
-      }
-    }
+    TileWriter<TileTokens, kThreads, Machine>(gpu_, args_).run();
   }
 
-  FT_DEVICE void write_one(std::int64_t token, std::int64_t n, std::int32_t bits) {
-    const std::int64_t at = token * args_.n + n;
-    if (args_.k_splits > 1) {
-      static_cast<std::int32_t*>(args_.workspace)[gpu_.block_z() * args_.m * args_.n + at] = bits;
-      return;
-    }
-    const float sum = kFloatGroups ? bits_as<float>(bits) : static_cast<float>(bits);
-    store_result<Kind>(args_, token, n, sum);
-  }
-
- public:
-  // The conversion that every path ends with, split k included.
-  template <CudaGemmKind K>
-  FT_DEVICE static void store_result(const CudaGemmArgs& args, std::int64_t token, std::int64_t n,
-                                     float sum) {
-    float value = sum;
-    if constexpr (K == CudaGemmKind::w8a8 || K == CudaGemmKind::w4a8) {
-      value = value * args.scales[n];
-    } else if constexpr (K == CudaGemmKind::w4a8_group_integer) {
-      value = value * args.inverse_alpha;
-    }
-    if constexpr (kInt8) {
-      value = value * args.token_scales[token];
-    }
-    const std::int64_t at = token * args.n + n;
-    if (args.bf16_out) {
-      static_cast<std::uint16_t*>(args.out)[at] = bf16_bits(value);
-    } else {
-      static_cast<float*>(args.out)[at] = value;
-    }
-  }
-
-  // One output of a split GEMM: partial sums added in the order of k, integers in 64 bits.
-  FT_DEVICE static void finish(const CudaGemmArgs& args, std::int64_t at) {
-    const auto* const partial = static_cast<const std::int32_t*>(args.workspace) + at;
-    const std::int64_t step = args.m * args.n;
-    if constexpr (kFloatGroups) {
-      float sum = 0;
-      for (int split = 0; split < args.k_splits; ++split) {
-        sum += bits_as<float>(partial[split * step]);
-      }
-      store_result<Kind>(args, at / args.n, at % args.n, sum);
-    } else {
-      std::int64_t sum = 0;
-      for (int split = 0; split < args.k_splits; ++split) {
-        sum += partial[split * step];
-      }
-      store_result<Kind>(args, at / args.n, at % args.n, static_cast<float>(sum));
-    }
-  }
-
- private:
   Machine& gpu_;
   const CudaGemmArgs& args_;
   std::int32_t sums_[2][kColumns][4];

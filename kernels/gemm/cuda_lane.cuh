@@ -89,7 +89,7 @@ class CudaLane {
     return pair;
   }
 
- private:
+ protected:
   std::uint8_t* shared_;
   std::uint32_t address_;
 };

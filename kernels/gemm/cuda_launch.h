@@ -12,6 +12,11 @@ CudaDevice current_cuda_device();
 // `stream` is a cudaStream_t. Pointers in `args` are device pointers; see CudaGemmArgs.
 void launch_cuda_gemm(const CudaGemmConfig& config, const CudaGemmArgs& args, void* stream);
 
+// Its wgmma half, the sums of split k left in the workspace; launch_cuda_gemm calls it.
+void launch_hopper_gemm(const CudaGemmConfig& config, const CudaGemmArgs& args, void* stream);
+// What the current device, of that capability, lacks for it; empty: nothing.
+std::string lack_of_hopper(int capability);
+
 // One scale per group of a row, in int8 or fp8; `args.x` 8-byte and `args.out` 4-byte aligned.
 void launch_cuda_quantize(const CudaQuantizeArgs& args, void* stream);
 // One scale for all: scales[0]. `largest`, device memory, takes the largest magnitude on the way;

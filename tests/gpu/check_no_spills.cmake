@@ -1,5 +1,6 @@
 # Compiles SOURCE for every one of ARCHITECTURES and reads what ptxas says of each kernel: fails when
-# any kernel spills registers or keeps anything on a stack. Needs no GPU.
+# any kernel spills registers, keeps anything on a stack, or has its wgmma instructions serialised.
+# Needs no GPU.
 separate_arguments(architectures UNIX_COMMAND "${ARCHITECTURES}")
 separate_arguments(options UNIX_COMMAND "${OPTIONS}")
 get_filename_component(name ${SOURCE} NAME_WE)
@@ -11,6 +12,9 @@ foreach(architecture IN LISTS architectures)
     RESULT_VARIABLE status OUTPUT_VARIABLE log ERROR_VARIABLE log)
   if(NOT status EQUAL 0)
     message(FATAL_ERROR "sm_${architecture}: ${SOURCE} does not compile:\n${log}")
+  endif()
+  if(log MATCHES "Potential Performance Loss[^\n]*")
+    message(FATAL_ERROR "sm_${architecture}: ${CMAKE_MATCH_0}")
   endif()
   string(REGEX MATCHALL
          "[0-9]+ bytes stack frame, [0-9]+ bytes spill stores, [0-9]+ bytes spill loads"

@@ -1,4 +1,5 @@
-// gemm_cuda_bench [N K]: our CUDA GEMMs beside cuBLASLt bf16, fp8 and int8, in one process.
+// gemm_cuda_bench [N K]: our CUDA GEMMs beside cuBLASLt bf16, fp8 and int8, in one process; on
+// Hopper each of ours twice, wgmma and mma.sync.
 //
 // Method: random data; weights rotate through at least three times the second-level cache, so that
 // they are cold as in decoding, while activations stay hot; a CUDA graph of one rotation is timed
@@ -97,12 +98,13 @@ CudaPackedWeights random_weights(const GemmFormat& format, std::int64_t n, std::
   return packed;
 }
 
-GpuGemm ours(const std::string& name, std::int64_t m, std::int64_t n, std::int64_t k) {
+GpuGemm ours(const std::string& name, std::int64_t m, std::int64_t n, std::int64_t k,
+             CudaGemmPath path) {
   const GemmFormat format = parse_gemm_format(name);
   const GemmDescriptor descriptor{m, n, k, format, OutputType::bf16};
   const CudaPackedWeights packed = random_weights(format, n, k);
   const CudaGemmConfig config =
-      choose_cuda_gemm_config(descriptor, current_cuda_device(), packed.least_splits);
+      choose_cuda_gemm_config(descriptor, current_cuda_device(), packed.least_splits, path);
   const std::int64_t stride = cuda_activation_stride(format, k);
   struct Data {
     std::vector<DeviceWeights> weights;
@@ -164,7 +166,11 @@ void compare(std::int64_t m, std::int64_t n, std::int64_t k) {
   try_library(CublasLtKind::int8, "cublaslt int8");
   for (const char* name : {"w8a8", "w4a8", "w4a8_g128_float", "w4a8_g128_integer", "w2a16_g128",
                            "w3a16_g128", "w4a16_g128", "w5a16_g128", "w6a16_g128", "w8a16_g128"}) {
-    gemms.push_back(ours(name, m, n, k));
+    if (current_cuda_device().hopper &&
+        hopper_has_kernel(cuda_gemm_kind(parse_gemm_format(name)))) {
+      gemms.push_back(ours(name, m, n, k, CudaGemmPath::wgmma));
+    }
+    gemms.push_back(ours(name, m, n, k, CudaGemmPath::mma_sync));
   }
   const CudaStream stream;
   std::vector<Contestant> contestants;
@@ -192,6 +198,9 @@ int run(int argc, char** argv) {
   const std::int64_t k = argc > 2 ? std::stoll(argv[2]) : 12288;
   fmt::print("{}, n={} k={}, weights cold, median of {} passes; speed over {}\n",
              cuda_device_line(), n, k, kPasses, "the first row");
+  if (const std::string lack = current_cuda_device().hopper_lack; !lack.empty()) {
+    fmt::print("no wgmma rows: {}\n", lack);
+  }
   for (const std::int64_t m : {1, 16, 64, 256, 1024, 4096}) {
     compare(m, n, k);
   }

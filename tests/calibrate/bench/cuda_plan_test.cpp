@@ -1,11 +1,17 @@
 #include "calibrate/bench/cuda_plan.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <filesystem>
+#include <map>
 #include <set>
 
 #include "calibrate/bench/bench_case.h"
+#include "calibrate/bench/cpu_subjects.h"
+#include "sim/config/profile_reader.h"
 #include "sim/config/sample_file.h"
+#include "sim/cost/cost_model.h"
 #include "sim/cost/gemm_format.h"
 
 namespace foretoken::calibrate {
@@ -47,6 +53,49 @@ TEST(CudaPlan, Every_format_is_known_to_the_simulator_and_can_be_asked_for_alone
       EXPECT_EQ(one.family, "gemm." + name);
     }
   }
+}
+
+// w4a16 on all 26 shapes x 12 token counts, the widths beside it on 10 x 12.
+TEST(CudaPlan, Weight_only_GEMMs_of_all_widths_are_timed) {
+  std::map<std::string, int> cases;
+  for (const PlannedCase& one : plan_cuda({}, kH100)) {
+    ++cases[one.family];
+  }
+  EXPECT_EQ(cases["gemm.w4a16/g128"], 312);
+  for (const char* width : {"w2", "w3", "w5", "w6", "w8"}) {
+    EXPECT_EQ(cases[std::string("gemm.") + width + "a16/g128"], 120) << width;
+  }
+}
+
+TEST(CudaPlan, Every_format_has_a_kernel_and_profiles_hold_its_samples) {
+  const auto folder =
+      std::filesystem::path(testing::TempDir()) / ("cuda_plan_" + std::to_string(getpid()));
+  std::filesystem::create_directories(folder);
+  Profile measured = config::read_profile("calibrate/profiles/h100-sxm.yaml");
+  measured.samples.clear();
+  double seconds = 1e-3;
+  for (const std::string& name : cuda_gemm_formats()) {
+    EXPECT_NO_THROW(kernel_format(name)) << name;
+    if (const auto formats = parse_gemm_format_name(name)) {
+      EXPECT_EQ(name, gemm_format_name(formats->weights, formats->activations));
+    } else {
+      ADD_FAILURE() << name << " is no name of a format";
+    }
+    measured.samples["gemm." + name].samples.push_back({{64, 4096, 4096}, seconds});
+    measured.parameters["gemm." + name + ".t0"] = {1e-6, Provenance::measured, "a test"};
+    seconds *= 2;
+  }
+  const std::string path = (folder / "gpu.yaml").string();
+  config::save_profile(measured, path);
+  const Profile read = config::read_profile(path);
+  seconds = 1e-3;
+  for (const std::string& name : cuda_gemm_formats()) {
+    EXPECT_EQ(read.samples.at("gemm." + name).samples.at(0).seconds, seconds) << name;
+    EXPECT_EQ(read.at("gemm." + name + ".t0").value, 1e-6) << name;
+    seconds *= 2;
+  }
+  EXPECT_NO_THROW(CostModel{read});
+  std::filesystem::remove_all(folder);
 }
 
 TEST(CudaPlan, What_does_not_fit_a_small_device_is_left_out) {

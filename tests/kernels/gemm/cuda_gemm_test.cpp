@@ -22,14 +22,34 @@ class CudaGemm : public testing::Test {
   }
 };
 
+struct Variant {
+  CudaGemmPath path;
+  int tile_tokens;
+};
+
+// Every kernel of the format that this device has.
+std::vector<Variant> variants_of(const GemmFormat& format) {
+  const CudaGemmKind kind = cuda_gemm_kind(format);
+  std::vector<Variant> variants;
+  for (const int tile : {16, 64, 128, 256}) {
+    if (tile <= cuda_largest_tile(kind)) {
+      variants.push_back({CudaGemmPath::mma_sync, tile});
+    }
+    if (current_cuda_device().hopper && hopper_has_kernel(kind) &&
+        tile <= hopper_largest_tile(kind)) {
+      variants.push_back({CudaGemmPath::wgmma, tile});
+    }
+  }
+  return variants;
+}
+
 // Quantises on the device what the host quantised, runs, and returns fp32 results.
 std::vector<float> run_on_device(const GemmDescriptor& d, const QuantizedWeights& w,
-                                 const std::vector<Bf16>& activations, int tile_tokens,
-                                 int more_splits) {
+                                 const std::vector<Bf16>& activations, Variant variant) {
   const CudaPackedWeights packed = pack_cuda_weights(w, d.format);
   CudaGemmConfig config =
-      choose_cuda_gemm_config(d, current_cuda_device(), std::max(packed.least_splits, more_splits));
-  config.tile_tokens = tile_tokens;
+      choose_cuda_gemm_config(d, current_cuda_device(), packed.least_splits, variant.path);
+  config.tile_tokens = variant.tile_tokens;
   const DeviceWeights weights(packed);
   const std::int64_t stride = cuda_activation_stride(d.format, d.k);
   const DeviceBuffer<Bf16> raw = to_device(activations);
@@ -85,7 +105,7 @@ TEST_F(CudaGemm, Integer_formats_equal_the_64_bit_reference_to_the_bit) {
   std::uint64_t seed = 1;
   for (const char* name : {"w8a8", "w4a8", "w4a8_g128_float", "w4a8_g128_integer"}) {
     const GemmFormat format = parse_gemm_format(name);
-    for (const int tile_tokens : {16, 64, 128}) {
+    for (const Variant variant : variants_of(format)) {
       SyntheticRandom random(++seed);
       const std::int64_t m = random.between(1, 300), n = random.between(1, 500),
                          k = random.between(1, 3000);
@@ -98,14 +118,15 @@ TEST_F(CudaGemm, Integer_formats_equal_the_64_bit_reference_to_the_bit) {
                                       : format.scale == ScaleKind::group_float
                                           ? reference_group_float(a, w)
                                           : reference_per_channel(a, w);
-      const auto got = run_on_device({m, n, k, format, OutputType::fp32}, w, raw, tile_tokens, 1);
+      const auto got = run_on_device({m, n, k, format, OutputType::fp32}, w, raw, variant);
       for (std::size_t i = 0; i < want.size(); ++i) {
         // A split of k adds float groups in another order; the others stay exact.
         if (format.scale == ScaleKind::group_float) {
           ASSERT_NEAR(got[i], want[i], 1e-4 * (1 + std::fabs(want[i])));
         } else {
           ASSERT_EQ(std::memcmp(&got[i], &want[i], 4), 0)
-              << name << " seed " << seed << " at " << i;
+              << name << (variant.path == CudaGemmPath::wgmma ? " wgmma" : " mma_sync") << " tile "
+              << variant.tile_tokens << " seed " << seed << " at " << i;
         }
       }
     }
@@ -120,13 +141,20 @@ TEST_F(CudaGemm, Weight_only_formats_agree_with_fp64) {
                                     {bits, 128, false});
     const auto raw = random_bf16(m, k, 2);
     const auto want = reference_fp64_gemm(widen(raw), dequantize(w), m, n, k);
-    for (const int tile_tokens : {16, 64, cuda_largest_tile(cuda_gemm_kind(format))}) {
-      const auto got = run_on_device({m, n, k, format, OutputType::fp32}, w, raw, tile_tokens, 1);
+    for (const Variant variant : variants_of(format)) {
+      const auto got = run_on_device({m, n, k, format, OutputType::fp32}, w, raw, variant);
       for (std::size_t i = 0; i < want.size(); ++i) {
         ASSERT_NEAR(got[i], want[i], 1e-3 * std::sqrt(static_cast<double>(k)))
             << bits << " bits at " << i;
       }
     }
+  }
+}
+
+TEST(CudaGemmPaths, Without_a_device_wgmma_is_declined_in_words) {
+  EXPECT_NE(lack_of_hopper(80), "");
+  if (cuda_device_count() == 0) {
+    EXPECT_NE(lack_of_hopper(90), "");
   }
 }
 

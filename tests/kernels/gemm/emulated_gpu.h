@@ -7,12 +7,14 @@
 
 #include <ucontext.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <functional>
 #include <memory>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "kernels/base/float_types.h"
@@ -30,6 +32,8 @@ class EmulatedLane {
   std::int64_t block_y() const;
   std::int64_t block_z() const;
   void sync();
+  // Lets the others run; for loops that wait for what they do.
+  void yield();
 
   void copy_async(int offset, const void* source, int bytes);
   void commit();
@@ -65,19 +69,20 @@ class EmulatedLane {
   }
   std::uint32_t multiply_add_bf16(std::uint32_t a, std::uint32_t b, std::uint32_t c) const;
 
+  // What the lanes of a warp hand each other: registers or addresses.
+  struct Exchange {
+    std::uint32_t words[32][6];
+  };
+  Exchange& exchange(const std::uint32_t (&words)[6]);
+  std::uint8_t* shared(int offset, std::size_t bytes) const;
+
  private:
   struct Copy {
     int offset;
     std::uint8_t bytes[16];
   };
-  // What the lanes of a warp hand each other: registers or addresses.
-  struct Exchange {
-    std::uint32_t words[32][6];
-  };
 
-  std::uint8_t* shared(int offset, std::size_t bytes) const;
   void load_matrices(int offset, std::uint32_t (&r)[4], bool transposed);
-  Exchange& exchange(const std::uint32_t (&words)[6]);
   void land(int in_flight);
 
   EmulatedBlock& block_;
@@ -101,72 +106,69 @@ class EmulatedBlock {
         threads_(threads) {}
 
   std::int64_t x = 0, y = 0, z = 0;
+  // What goes on beside the threads, called between their turns; true while it is at work.
+  std::function<bool()> beside = [] { return false; };
+
+  // `bytes` of shared memory, aligned to as much.
+  std::uint8_t* shared(int offset, std::size_t bytes) {
+    if (offset < 0 || static_cast<std::size_t>(offset) + bytes > shared_.size() ||
+        static_cast<std::size_t>(offset) % bytes != 0) {
+      throw std::logic_error("shared memory access outside or misaligned");
+    }
+    return shared_.data() + offset;
+  }
+
+  // Throws unless 16-byte aligned and inside a readable buffer.
+  void check_readable(const void* source, std::size_t bytes) const {
+    const auto at = reinterpret_cast<std::uintptr_t>(source);
+    bool inside = false;
+    for (const Range& range : readable_) {
+      const auto begin = reinterpret_cast<std::uintptr_t>(range.begin);
+      inside = inside || (at >= begin && at + bytes <= begin + range.bytes);
+    }
+    if (!inside || at % 16 != 0) {
+      throw std::logic_error("asynchronous copy from outside a buffer or misaligned");
+    }
+  }
 
   // Runs body once per thread, to the end.
-  void run(const std::function<void(EmulatedLane&)>& body) {
-    body_ = &body;
+  void run(std::function<void(EmulatedLane&)> body) {
+    start(std::move(body));
+    run_together({this});
+  }
+
+  // For blocks that wait for each other: after start of each.
+  void start(std::function<void(EmulatedLane&)> body) {
+    body_ = std::move(body);
+    left_ = threads_;
     for (int thread = 0; thread < threads_; ++thread) {
       fibers_.push_back(std::make_unique<Fiber>(*this, thread));
     }
-    for (int left = threads_; left > 0;) {
-      progress_ = false;
-      for (const auto& fiber : fibers_) {
-        if (fiber->done) {
-          continue;
-        }
-        running_ = fiber.get();
-        swapcontext(&scheduler_, &fiber->context);
-        if (fiber->failure) {
-          std::rethrow_exception(fiber->failure);
-        }
-        left -= fiber->done ? 1 : 0;
-        progress_ = progress_ || fiber->done;
+  }
+  static void run_together(const std::vector<EmulatedBlock*>& blocks) {
+    const auto runs = [](const EmulatedBlock* block) { return !block->finished(); };
+    while (std::any_of(blocks.begin(), blocks.end(), runs)) {
+      bool progress = false;
+      for (EmulatedBlock* const block : blocks) {
+        block->turn();
       }
-      if (!progress_) {
+      for (EmulatedBlock* const block : blocks) {
+        progress = progress || std::exchange(block->progress_, false);
+      }
+      if (!progress) {
         throw std::logic_error("the block is stuck at a barrier that not all threads reach");
       }
     }
   }
+  bool finished() const { return left_ == 0; }
 
- private:
   struct Barrier {
     int arrived = 0;
     std::uint64_t generation = 0;
   };
-  struct Warp {
-    Barrier barrier;
-    EmulatedLane::Exchange slots[2];
-  };
-  struct Fiber {
-    static constexpr std::size_t kStack = std::size_t{64} << 10;
-
-    Fiber(EmulatedBlock& block, int thread) : lane(block, thread), stack(kStack), owner(block) {
-      getcontext(&context);
-      context.uc_stack.ss_sp = stack.data();
-      context.uc_stack.ss_size = stack.size();
-      context.uc_link = &block.scheduler_;
-      const auto address = reinterpret_cast<std::uintptr_t>(this);
-      makecontext(&context, reinterpret_cast<void (*)()>(&Fiber::start), 2,
-                  static_cast<unsigned>(address >> 32), static_cast<unsigned>(address));
-    }
-    static void start(unsigned high, unsigned low) {
-      auto* const self = reinterpret_cast<Fiber*>(static_cast<std::uintptr_t>(high) << 32 | low);
-      try {
-        (*self->owner.body_)(self->lane);
-      } catch (...) {
-        self->failure = std::current_exception();
-      }
-      self->done = true;
-    }
-
-    EmulatedLane lane;
-    std::vector<std::uint8_t> stack;
-    EmulatedBlock& owner;
-    ucontext_t context{};
-    std::exception_ptr failure;
-    bool done = false;
-  };
-
+  // Without it for a whole turn of all threads the block is stuck.
+  void note_progress() { progress_ = true; }
+  // Of the running thread with the `threads - 1` others that come.
   void meet(Barrier& barrier, int threads) {
     const std::uint64_t generation = barrier.generation;
     if (++barrier.arrived == threads) {
@@ -180,12 +182,65 @@ class EmulatedBlock {
     }
   }
 
+ private:
+  struct Warp {
+    Barrier barrier;
+    EmulatedLane::Exchange slots[2];
+  };
+  struct Fiber {
+    static constexpr std::size_t kStack = std::size_t{64} << 10;
+
+    Fiber(EmulatedBlock& block, int thread) : lane(block, thread), owner(block) {
+      getcontext(&context);
+      context.uc_stack.ss_sp = stack.get();
+      context.uc_stack.ss_size = kStack;
+      context.uc_link = &block.scheduler_;
+      const auto address = reinterpret_cast<std::uintptr_t>(this);
+      makecontext(&context, reinterpret_cast<void (*)()>(&Fiber::start), 2,
+                  static_cast<unsigned>(address >> 32), static_cast<unsigned>(address));
+    }
+    static void start(unsigned high, unsigned low) {
+      auto* const self = reinterpret_cast<Fiber*>(static_cast<std::uintptr_t>(high) << 32 | low);
+      try {
+        self->owner.body_(self->lane);
+      } catch (...) {
+        self->failure = std::current_exception();
+      }
+      self->done = true;
+    }
+
+    EmulatedLane lane;
+    std::unique_ptr<std::uint8_t[]> stack = std::make_unique_for_overwrite<std::uint8_t[]>(kStack);
+    EmulatedBlock& owner;
+    ucontext_t context{};
+    std::exception_ptr failure;
+    bool done = false;
+  };
+
+  // Every thread that is not done, up to where it waits.
+  void turn() {
+    progress_ = beside() || progress_;
+    for (const auto& fiber : fibers_) {
+      if (fiber->done) {
+        continue;
+      }
+      running_ = fiber.get();
+      swapcontext(&scheduler_, &fiber->context);
+      if (fiber->failure) {
+        std::rethrow_exception(fiber->failure);
+      }
+      left_ -= fiber->done ? 1 : 0;
+      progress_ = progress_ || fiber->done;
+    }
+  }
+
   std::vector<std::uint8_t> shared_;
   std::vector<Range> readable_;
   std::vector<Warp> warps_;
   Barrier all_;
   int threads_;
-  const std::function<void(EmulatedLane&)>* body_ = nullptr;
+  int left_ = 0;
+  std::function<void(EmulatedLane&)> body_;
   std::vector<std::unique_ptr<Fiber>> fibers_;
   ucontext_t scheduler_{};
   Fiber* running_ = nullptr;
@@ -196,29 +251,18 @@ class EmulatedBlock {
 inline std::int64_t EmulatedLane::block_x() const { return block_.x; }
 inline std::int64_t EmulatedLane::block_y() const { return block_.y; }
 inline std::int64_t EmulatedLane::block_z() const { return block_.z; }
+inline void EmulatedLane::yield() { swapcontext(&block_.running_->context, &block_.scheduler_); }
 inline void EmulatedLane::sync() { block_.meet(block_.all_, block_.threads_); }
 
 inline std::uint8_t* EmulatedLane::shared(int offset, std::size_t bytes) const {
-  if (offset < 0 || static_cast<std::size_t>(offset) + bytes > block_.shared_.size() ||
-      static_cast<std::size_t>(offset) % bytes != 0) {
-    throw std::logic_error("shared memory access outside or misaligned");
-  }
-  return block_.shared_.data() + offset;
+  return block_.shared(offset, bytes);
 }
 
 inline void EmulatedLane::copy_async(int offset, const void* source, int bytes) {
   shared(offset, 16);
   Copy copy{offset, {}};
   if (bytes > 0) {
-    const auto at = reinterpret_cast<std::uintptr_t>(source);
-    bool inside = false;
-    for (const EmulatedBlock::Range& range : block_.readable_) {
-      const auto begin = reinterpret_cast<std::uintptr_t>(range.begin);
-      inside = inside || (at >= begin && at + 16 <= begin + range.bytes);
-    }
-    if (!inside || at % 16 != 0) {
-      throw std::logic_error("asynchronous copy from outside a buffer or misaligned");
-    }
+    block_.check_readable(source, 16);
     std::memcpy(copy.bytes, source, static_cast<std::size_t>(bytes));
   }
   groups_.back().push_back(copy);
