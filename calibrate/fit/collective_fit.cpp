@@ -10,37 +10,44 @@
 namespace foretoken::calibrate {
 namespace {
 
-constexpr std::size_t kFirstSizes = 5;
+constexpr std::size_t kFirstSizes = 6;
+// Sizes left out at each end, which the curve carries on to: half a gap of those between.
+constexpr std::size_t kMargin = 2;
 constexpr double kQuantile90 = 1.6448536269514722;
 constexpr double kRepeatability = 0.02;
 
-// By how much, as a logarithm, the time of a size between known[gap] and known[gap + 1] is open: it
-// may lie on the line through the two, or on that of the gap before or behind, carried on. All
-// agree where a fixed time and a rate hold; where a protocol changes they do not.
+// By how much, as a logarithm, the time of a size between known[gap] and known[gap + 1] is open, in
+// two ways. It may lie on the line through the two, or on that of the gap before or behind, carried
+// on: all agree where a fixed time and a rate hold; where a protocol changes they do not. And it is
+// no less than a smaller message's and no more than in proportion to it.
 double open_range(const CollectivePoints& known, std::size_t gap, double bytes) {
   const CollectiveCurve::Point& low = known[gap];
   const CollectiveCurve::Point& high = known[gap + 1];
-  const double chord = CollectiveCurve::on_line(low, high, bytes);
-  double range = 0;
-  const auto compare = [&](double seconds) {
+  double least = CollectiveCurve::on_line(low, high, bytes);
+  double most = least;
+  const auto consider = [&](double seconds) {
     const double allowed = std::clamp(seconds, low.seconds, high.seconds);
-    range = std::max(range, std::abs(std::log(chord / allowed)));
+    least = std::min(least, allowed);
+    most = std::max(most, allowed);
   };
   if (gap > 0) {
-    compare(CollectiveCurve::on_line(known[gap - 1], low, bytes));
+    consider(CollectiveCurve::on_line(known[gap - 1], low, bytes));
   }
   if (gap + 2 < known.size()) {
-    compare(CollectiveCurve::on_line(high, known[gap + 2], bytes));
+    consider(CollectiveCurve::on_line(high, known[gap + 2], bytes));
   }
-  return range;
+  const double top = std::min(high.seconds, low.seconds * bytes / low.bytes);
+  const double bottom = std::max(low.seconds, high.seconds * bytes / high.bytes);
+  return std::log(most / least) + std::abs(std::log(top / bottom));
 }
 
-// Of the sizes not chosen between two that are.
+// Squares over the sizes not chosen between two that are.
 double open_sum(const CollectivePoints& points, const std::vector<std::size_t>& chosen,
                 const CollectivePoints& known, std::size_t gap) {
   double sum = 0;
   for (std::size_t i = chosen[gap] + 1; i < chosen[gap + 1]; ++i) {
-    sum += open_range(known, gap, points[i].bytes);
+    const double range = open_range(known, gap, points[i].bytes);
+    sum += range * range;
   }
   return sum;
 }
@@ -58,8 +65,10 @@ std::vector<std::size_t> choose_sizes(const CollectivePoints& points, std::size_
   FT_CHECK(points.size() >= 2 && count >= 2);
   std::vector<std::size_t> chosen;
   const std::size_t first = std::min({kFirstSizes, count, points.size()});
+  const std::size_t margin = points.size() >= first + 2 * kMargin ? kMargin : 0;
+  const std::size_t range = points.size() - 1 - 2 * margin;
   for (std::size_t i = 0; i < first; ++i) {
-    chosen.push_back((i * (points.size() - 1) + (first - 1) / 2) / (first - 1));
+    chosen.push_back(margin + (i * range + (first - 1) / 2) / (first - 1));
   }
   while (chosen.size() < std::min(count, points.size())) {
     CollectivePoints known;

@@ -14,10 +14,11 @@ using CollectivePoints = std::vector<CollectiveCurve::Point>;  // by size
 // message down, so one that takes longer than a larger one was disturbed. Idempotent.
 CollectivePoints without_stragglers(CollectivePoints points);
 
-// Which `count` of these sizes to measure, one after the other as a calibration would: five evenly
-// spaced ones, then always the middle of the gap in which the lines through neighbouring sizes
-// (seconds = alpha + bytes / rate) differ most, summed over the sizes in it. Looks at no time of a
-// size it did not choose.
+// Which `count` of these sizes to measure, one after the other as a calibration would: six evenly
+// spaced ones, half a gap from both ends, then always the middle of the gap in which the times of
+// the sizes between are most open: how far the lines through neighbouring sizes (seconds = alpha +
+// bytes / rate) differ there, plus what neighbours allow. Looks at no time of a size it did not
+// choose.
 std::vector<std::size_t> choose_sizes(const CollectivePoints& points, std::size_t count);
 
 // Three lines by least mean |log ratio|.

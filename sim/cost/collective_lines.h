@@ -19,10 +19,11 @@ struct CollectiveLines {
   double seconds(double bytes) const;
 };
 
-// Between two measured sizes the geometric mean of two answers: the line alpha + bytes / rate
-// through both, right where one protocol serves them, and the three lines bent through them, the
-// residuals log(measured / lines) interpolated in the logarithm of the size, within what both
-// allow. Beyond the last ones the residuals stay. Immutable.
+// Between two measured sizes a weighted geometric mean of two answers: the line alpha + bytes /
+// rate through both, right where one protocol serves them, and the three lines bent through them,
+// the residuals log(measured / lines) interpolated in the logarithm of the size, within what both
+// allow. A smaller message than all of them takes as long as the smallest, which is latency alone;
+// a larger one follows the line through the two largest. Immutable.
 class CollectiveCurve {
  public:
   struct Point {
@@ -39,7 +40,9 @@ class CollectiveCurve {
   struct Prediction {
     double seconds = 0;
     // Half the range, in logarithms, that the neighbours leave open: a larger message takes no less
-    // time, and no more than in proportion to its size. 0 at a measured size.
+    // time, and no more than in proportion to its size. 0 at a measured size. Beyond the points
+    // half the range from a constant time (below) or one in proportion (above) to the line through
+    // the nearest two.
     double doubt = 0;
     bool inside = true;
   };
@@ -48,7 +51,11 @@ class CollectiveCurve {
  private:
   struct Node {
     double log_bytes, log_seconds, log_residual;
+    Point point() const;
   };
+  // REQUIRES: bytes outside the points.
+  Prediction beyond(double bytes) const;
+
   CollectiveLines lines_;
   std::vector<Node> nodes_;  // by size
 };

@@ -28,7 +28,7 @@ class CostModelsTest : public ::testing::Test {
 };
 
 // Targets that are missed today, and by how much they may be missed: these must not grow.
-double allowance(const CostModelRow& row) { return row.sizes > 0 ? 0.022 : 0; }
+double allowance(const CostModelRow& row) { return row.sizes > 0 ? 0.019 : 0; }
 
 TEST_F(CostModelsTest, Mean_errors_on_unseen_calls_stay_within_their_targets) {
   int with_target = 0;
@@ -52,7 +52,7 @@ TEST_F(CostModelsTest, Mean_errors_on_unseen_calls_stay_within_their_targets) {
     }
   }
   EXPECT_GE(with_target, 55);
-  EXPECT_GE(met, with_target - 4);  // four collective tables miss 6 %
+  EXPECT_GE(met, with_target - 3);  // three collective tables miss 6 %
 }
 
 TEST_F(CostModelsTest, Intervals_cover_about_what_they_promise) {

@@ -19,12 +19,26 @@ TEST(CollectiveCurve, Passes_through_its_points_and_bends_the_lines_between) {
   const CollectiveCurve curve(kLines,
                               {{1e3, 1.1 * kLines.seconds(1e3)}, {1e9, 1.1 * kLines.seconds(1e9)}});
   EXPECT_NEAR(curve.at(1e3).seconds, 1.1 * kLines.seconds(1e3), 1e-15);
-  // Halfway, as logarithms, to the line through both ends (5.1 us and 2.52 ms, times 1.1).
+  // Three quarters of the way, as logarithms, to the line through both ends (5.1 us and 2.52 ms,
+  // times 1.1).
   const double straight = 1.1 * (5.1e-6 + (1e6 - 1e3) * (2.52e-3 - 5.1e-6) / (1e9 - 1e3));
-  EXPECT_NEAR(curve.at(1e6).seconds, std::sqrt(1.1 * kLines.seconds(1e6) * straight), 1e-12);
+  EXPECT_NEAR(curve.at(1e6).seconds,
+              std::pow(1.1 * kLines.seconds(1e6), 0.25) * std::pow(straight, 0.75), 1e-12);
   EXPECT_EQ(curve.at(1e3).doubt, 0);
   EXPECT_TRUE(curve.at(1e6).inside);
-  EXPECT_FALSE(curve.at(1e10).inside);
+}
+
+TEST(CollectiveCurve, Carries_on_the_line_of_the_largest_messages_and_the_time_of_the_smallest) {
+  // 1e-5 s and 1e11 bytes/s through the two, so 1.1e-5 s at 1e5 bytes and 2e-5 s at 1e6.
+  const CollectiveCurve curve(kLines, {{1e5, 1.1e-5}, {1e6, 2e-5}});
+  const auto large = curve.at(3e6);
+  EXPECT_NEAR(large.seconds, 1e-5 + 3e-5, 1e-15);
+  EXPECT_NEAR(large.doubt, std::log(6e-5 / 4e-5) / 2, 1e-12);  // at most in proportion: 6e-5
+  EXPECT_FALSE(large.inside);
+  const auto small = curve.at(5e4);
+  EXPECT_NEAR(small.seconds, 1.1e-5, 1e-18);
+  EXPECT_NEAR(small.doubt, std::log(1.1e-5 / 1.05e-5) / 2, 1e-12);  // the line says 1.05e-5
+  EXPECT_FALSE(small.inside);
 }
 
 TEST(CollectiveCurve, Is_the_line_through_both_ends_where_one_protocol_serves_them) {
