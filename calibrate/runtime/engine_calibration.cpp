@@ -356,7 +356,7 @@ struct StepRun {
 constexpr std::size_t kKept = 3;    // runs of a step
 constexpr double kPatience = 0.25;  // s for a quiet moment before a step
 constexpr std::ptrdiff_t kRecent = 9;
-constexpr int kMostRoundsOver = 2;  // times the rounds asked for, while steps lack quiet runs
+constexpr int kMostRoundsOver = 5;  // times the rounds asked for, while steps lack quiet runs
 
 // The three during which the core was ours the most.
 std::vector<StepRun> quietest(std::vector<StepRun> runs) {
