@@ -174,6 +174,7 @@ void compare(std::int64_t m, std::int64_t n, std::int64_t k) {
   }
   const CudaStream stream;
   std::vector<Contestant> contestants;
+  contestants.reserve(gemms.size());
   for (const GpuGemm& gemm : gemms) {
     contestants.push_back(contestant_of(gemm, stream.get()));
   }

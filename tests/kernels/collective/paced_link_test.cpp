@@ -30,6 +30,13 @@ struct Times {
   double fp32, bf16, int8, int4;
 };
 
+constexpr int kMeasurements = 4;
+
+Times fastest(const Times& a, const Times& b) {
+  return {std::min(a.fp32, b.fp32), std::min(a.bf16, b.bf16), std::min(a.int8, b.int8),
+          std::min(a.int4, b.int4)};
+}
+
 Times measure(Transport& transport) {
   std::vector<CollectiveDesc> descs;
   for (const char* format : {"fp32", "bf16", "int8", "int4/g128"}) {
@@ -64,7 +71,11 @@ TEST(PacedLink, Four_megabytes_at_one_gigabit_go_as_fast_as_their_bytes) {
         options.root_host = link->address(0);
         options.root_port = 47103;
         const auto transport = connect_tcp(options);
-        const Times times = measure(*transport);
+        // Both ranks measure as often; what disturbs the machine for a while spoils some of them.
+        Times times = measure(*transport);
+        for (int i = 1; i < kMeasurements; ++i) {
+          times = fastest(times, measure(*transport));
+        }
         status = rank != 0 || ::write(ends[1], &times, sizeof(times)) == sizeof(times) ? 0 : 1;
       } catch (const std::exception& e) {
         std::fprintf(stderr, "rank %d: %s\n", rank, e.what());
