@@ -61,10 +61,8 @@ Wire make_wire(PairWire wire) {
 }  // namespace
 
 std::vector<Wire> make_wires(PairWire kind) {
-  std::vector<Wire> wires;
-  for (int i = 0; i < (kind == PairWire::threads ? kMostPlacements : 1); ++i) {
-    wires.push_back(make_wire(kind));
-  }
+  std::vector<Wire> wires(kind == PairWire::threads ? kMostPlacements : 1);
+  std::generate(wires.begin(), wires.end(), [kind] { return make_wire(kind); });
   return wires;
 }
 
