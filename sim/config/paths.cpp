@@ -40,7 +40,7 @@ fs::path data_root() {
   std::error_code error;
   for (const fs::path& start : {fs::read_symlink("/proc/self/exe", error).parent_path(),
                                 fs::current_path(error), fs::path(FORETOKEN_SOURCE_DIR)}) {
-    if (const fs::path root = root_above(start); !root.empty()) {
+    if (fs::path root = root_above(start); !root.empty()) {
       return root;
     }
   }
