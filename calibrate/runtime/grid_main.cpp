@@ -31,7 +31,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kRounds = 3;      // twice as many where the machine is not quiet
+constexpr int kRounds = 3;      // more where the machine is not quiet (engine_calibration.h)
 constexpr double kBudget = 25;  // s a case
 constexpr double kStreamBudget = 60;
 constexpr const char* kScenario = "scenarios/verify.yaml";

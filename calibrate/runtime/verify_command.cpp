@@ -24,7 +24,7 @@ struct CommandOptions {
   std::string wire, calibrate, json, page;
 };
 
-constexpr int kRounds = 3;  // twice as many where the machine is not quiet
+constexpr int kRounds = 3;  // more where the machine is not quiet (engine_calibration.h)
 
 void write(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 
