@@ -156,6 +156,12 @@ std::string quality(const RunResult& run, int dropped) {
   if (run.missing > 0) {
     text += fmt::format("{} samples were not measured: time was up (--budget).\n", run.missing);
   }
+  if (count[2] == 0) {
+    return text +
+           "Something else used this machine throughout: take the errors above as its, and "
+           "calibrate "
+           "again when it is quiet.\n";
+  }
   return text + fmt::format("Quiet passes of one sample differ by {:.1f} % (sd).\n",
                             100 * run.repeatability);
 }

@@ -15,7 +15,7 @@ only() {  # only WHAT PATTERN ALLOWED-REGEX
 }
 only yaml-cpp '#include <yaml-cpp' 'sim/config/'
 only Boost.Graph '#include <boost/' 'sim/topology/'
-only CLI11 '#include <CLI/' 'sim/cli/|calibrate/commands|calibrate/ledger/main|calibrate/import/|calibrate/detect/|calibrate/runtime/verify_command|calibrate/runtime/grid_main'
+only CLI11 '#include <CLI/' 'sim/cli/|calibrate/commands|calibrate/ledger/main|calibrate/import/|calibrate/detect/|calibrate/runtime/verify_command|calibrate/runtime/grid_main|kernels/(gemm|layer)/bench/'
 only sim '#include "sim/' 'sim/|calibrate/|reports/'
 only calibrate '#include "calibrate/' 'calibrate/|sim/cli/main.cpp'
 only SQLite '#include <sqlite3' 'sim/store/'

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "kernels/base/cuda_check.h"
+#include "kernels/gemm/cuda_dispatch.h"
 #include "kernels/gemm/cuda_gemm_body.h"
 #include "kernels/gemm/cuda_lane.cuh"
 #include "kernels/gemm/cuda_launch.h"
@@ -36,21 +37,14 @@ void launch_tile(const CudaGemmConfig& config, const CudaGemmArgs& args, cudaStr
 }
 
 template <CudaGemmKind Kind>
-void launch_mma_sync(const CudaGemmConfig& config, const CudaGemmArgs& args, cudaStream_t stream) {
-  switch (config.tile_tokens) {
-    case 16:
-      return launch_tile<Kind, 16>(config, args, stream);
-    case 64:
-      return launch_tile<Kind, 64>(config, args, stream);
-    default:
-      return launch_tile<Kind, cuda_largest_tile(Kind)>(config, args, stream);
-  }
-}
-
-template <CudaGemmKind Kind>
 void launch_kind(const CudaGemmConfig& config, const CudaGemmArgs& args, cudaStream_t stream) {
-  config.wgmma ? launch_hopper_gemm(config, args, stream)
-               : launch_mma_sync<Kind>(config, args, stream);
+  if (config.wgmma) {
+    launch_hopper_gemm(config, args, stream);
+  } else {
+    with_tile<cuda_largest_tile(Kind)>(config.tile_tokens, [&](auto tile) {
+      launch_tile<Kind, decltype(tile)::value>(config, args, stream);
+    });
+  }
   if (config.k_splits > 1) {
     constexpr int kThreads = 256;
     const auto blocks = static_cast<unsigned>((args.m * args.n + kThreads - 1) / kThreads);
@@ -98,28 +92,7 @@ CudaDevice current_cuda_device() {
 
 void launch_cuda_gemm(const CudaGemmConfig& config, const CudaGemmArgs& args, void* stream) {
   auto* const s = static_cast<cudaStream_t>(stream);
-  switch (config.kind) {
-    case CudaGemmKind::w8a8:
-      return launch_kind<CudaGemmKind::w8a8>(config, args, s);
-    case CudaGemmKind::w4a8:
-      return launch_kind<CudaGemmKind::w4a8>(config, args, s);
-    case CudaGemmKind::w4a8_group_float:
-      return launch_kind<CudaGemmKind::w4a8_group_float>(config, args, s);
-    case CudaGemmKind::w4a8_group_integer:
-      return launch_kind<CudaGemmKind::w4a8_group_integer>(config, args, s);
-    case CudaGemmKind::w2a16:
-      return launch_kind<CudaGemmKind::w2a16>(config, args, s);
-    case CudaGemmKind::w3a16:
-      return launch_kind<CudaGemmKind::w3a16>(config, args, s);
-    case CudaGemmKind::w4a16:
-      return launch_kind<CudaGemmKind::w4a16>(config, args, s);
-    case CudaGemmKind::w5a16:
-      return launch_kind<CudaGemmKind::w5a16>(config, args, s);
-    case CudaGemmKind::w6a16:
-      return launch_kind<CudaGemmKind::w6a16>(config, args, s);
-    case CudaGemmKind::w8a16:
-      return launch_kind<CudaGemmKind::w8a16>(config, args, s);
-  }
+  with_kind(config.kind, [&](auto kind) { launch_kind<decltype(kind)::value>(config, args, s); });
 }
 
 void launch_cuda_quantize(const CudaQuantizeArgs& args, void* stream) {

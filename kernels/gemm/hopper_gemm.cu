@@ -3,6 +3,7 @@
 
 #include "kernels/base/cuda_check.h"
 #include "kernels/base/error.h"
+#include "kernels/gemm/cuda_dispatch.h"
 #include "kernels/gemm/cuda_launch.h"
 #include "kernels/gemm/hopper_gemm_body.h"
 #include "kernels/gemm/hopper_lane.cuh"
@@ -88,20 +89,6 @@ void launch_tile(const CudaGemmConfig& config, const CudaGemmArgs& args, cudaStr
                                    tokens_map(args, TileTokens / config.cluster)));
 }
 
-template <CudaGemmKind Kind>
-void launch_kind(const CudaGemmConfig& config, const CudaGemmArgs& args, cudaStream_t stream) {
-  switch (config.tile_tokens) {
-    case 16:
-      return launch_tile<Kind, 16>(config, args, stream);
-    case 64:
-      return launch_tile<Kind, 64>(config, args, stream);
-    case 128:
-      return launch_tile<Kind, 128>(config, args, stream);
-    default:
-      return launch_tile<Kind, hopper_largest_tile(Kind)>(config, args, stream);
-  }
-}
-
 }  // namespace
 
 std::string lack_of_hopper(int capability) {
@@ -121,20 +108,16 @@ std::string lack_of_hopper(int capability) {
 
 void launch_hopper_gemm(const CudaGemmConfig& config, const CudaGemmArgs& args, void* stream) {
   auto* const s = static_cast<cudaStream_t>(stream);
-  switch (config.kind) {
-    case CudaGemmKind::w8a8:
-      return launch_kind<CudaGemmKind::w8a8>(config, args, s);
-    case CudaGemmKind::w4a8:
-      return launch_kind<CudaGemmKind::w4a8>(config, args, s);
-    case CudaGemmKind::w4a8_group_float:
-      return launch_kind<CudaGemmKind::w4a8_group_float>(config, args, s);
-    case CudaGemmKind::w4a8_group_integer:
-      return launch_kind<CudaGemmKind::w4a8_group_integer>(config, args, s);
-    case CudaGemmKind::w4a16:
-      return launch_kind<CudaGemmKind::w4a16>(config, args, s);
-    default:
+  with_kind(config.kind, [&](auto kind) {
+    constexpr CudaGemmKind kKind = decltype(kind)::value;
+    if constexpr (hopper_has_kernel(kKind)) {
+      with_tile<hopper_largest_tile(kKind)>(config.tile_tokens, [&](auto tile) {
+        launch_tile<decltype(kind)::value, decltype(tile)::value>(config, args, s);
+      });
+    } else {
       throw KernelError("no wgmma kernel: " + to_string(config));
-  }
+    }
+  });
 }
 
 }  // namespace foretoken::kernels

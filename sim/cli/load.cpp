@@ -20,9 +20,11 @@ std::vector<std::string> default_profile(const ClusterSpec& cluster) {
   const auto path = config::find_file(
       cluster.profile, std::filesystem::path(cluster.file).parent_path(), "calibrate/profiles");
   if (path.empty()) {
-    throw InputError(
-        SourceMark{cluster.file, 0, 0}, "profile",
-        fmt::format("\"{}\" is neither a file nor a shipped profile; state one", cluster.profile));
+    throw InputError(cluster.profile_mark, "profile",
+                     cluster.profile.empty()
+                         ? "neither the cluster nor the scenario names one; add it (see `foretoken "
+                           "list profiles`)"
+                         : config::not_found(cluster.profile, "calibrate/profiles"));
   }
   return {path.string()};
 }
@@ -184,12 +186,7 @@ Profile load_device_profile(const std::vector<std::string>& names, const Cluster
   for (const std::string& name : names) {
     const auto path = config::find_file(name, {}, "calibrate/profiles");
     if (path.empty()) {
-      const auto shipped = config::shipped_names("calibrate/profiles");
-      const std::string_view near = nearest(name, shipped);
-      throw InputError(fmt::format("--profile: \"{}\" is neither a file nor a shipped profile ({})",
-                                   name,
-                                   near.empty() ? "see `foretoken list profiles`"
-                                                : fmt::format("did you mean \"{}\"?", near)));
+      throw InputError("--profile: " + config::not_found(name, "calibrate/profiles"));
     }
     paths.push_back(path.string());
   }
@@ -204,15 +201,7 @@ Profile load_device_profile(const std::vector<std::string>& names, const Cluster
 Topology load_topology(const std::string& name) {
   const auto path = config::find_file(name, {}, "topologies");
   if (path.empty()) {
-    const auto shipped = config::shipped_names("topologies");
-    const std::string_view near = nearest(name, shipped);
-    throw InputError(SourceMark{name, 0, 0}, "",
-                     near.empty()
-                         ? "neither a file nor a shipped topology (see `foretoken list "
-                           "topologies`)"
-                         : fmt::format("neither a file nor a shipped topology (did you mean "
-                                       "\"{}\"?)",
-                                       near));
+    throw InputError(config::not_found(name, "topologies"));
   }
   return Topology(config::read_cluster(path.string()));
 }

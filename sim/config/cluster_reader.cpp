@@ -89,6 +89,8 @@ ClusterSpec ClusterReader::read() {
   read_schema(map, 1);
   spec_.file = path_;
   spec_.name = map.string("name", std::filesystem::path(path_).stem().string());
+  const Node* profile = map.find("profile");
+  spec_.profile_mark = profile != nullptr ? profile->mark : map.mark();
   spec_.profile = map.string("profile", "");
   spec_.source = map.string("source", "");
   const Node* build = map.find("build");

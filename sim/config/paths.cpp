@@ -1,7 +1,11 @@
 #include "sim/config/paths.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdlib>
+
+#include "sim/core/quantity.h"
 
 namespace foretoken::config {
 namespace fs = std::filesystem;
@@ -36,7 +40,7 @@ fs::path data_root() {
   std::error_code error;
   for (const fs::path& start : {fs::read_symlink("/proc/self/exe", error).parent_path(),
                                 fs::current_path(error), fs::path(FORETOKEN_SOURCE_DIR)}) {
-    if (const fs::path root = root_above(start); !root.empty()) {
+    if (fs::path root = root_above(start); !root.empty()) {
       return root;
     }
   }
@@ -76,6 +80,15 @@ std::vector<std::string> shipped_names(const std::string& folder) {
   }
   std::sort(names.begin(), names.end());
   return names;
+}
+
+std::string not_found(const std::string& name, const std::string& folder) {
+  const auto shipped = shipped_names(folder);
+  const std::string_view near = nearest(name, shipped);
+  // `foretoken list` calls the kinds as their folders are called.
+  return fmt::format("\"{}\" is neither a file nor a shipped name ({}see `foretoken list {}`)",
+                     name, near.empty() ? "" : fmt::format("did you mean \"{}\"? ", near),
+                     fs::path(folder).filename().string());
 }
 
 }  // namespace foretoken::config

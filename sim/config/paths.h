@@ -20,4 +20,8 @@ std::filesystem::path find_file(const std::string& name, const std::filesystem::
 // Names of the shipped files of a folder, sorted, without ".yaml".
 std::vector<std::string> shipped_names(const std::string& folder);
 
+// What to say of a name that find_file does not find: "\"hgx-h100\" is neither a file nor a shipped
+// name (did you mean \"hgx-h100-8\"? see `foretoken list topologies`)".
+std::string not_found(const std::string& name, const std::string& folder);
+
 }  // namespace foretoken::config

@@ -16,13 +16,7 @@ std::string resolve(const Node& node, const std::string& path, const std::string
   if (!found.empty()) {
     return found.string();
   }
-  const auto shipped = shipped_names(folder);
-  const std::string_view near = nearest(name, shipped);
-  fail(node, path,
-       near.empty() ? fmt::format("\"{}\" is neither a file nor a shipped name ({}/)", name, folder)
-                    : fmt::format("\"{}\" is neither a file nor a shipped name (did you mean "
-                                  "\"{}\"?)",
-                                  name, near));
+  fail(node, path, not_found(name, folder));
 }
 
 std::vector<std::string> resolve_all(const Node& node, const std::string& path,

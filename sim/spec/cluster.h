@@ -47,7 +47,8 @@ struct LinkSpec {
 
 struct ClusterSpec {
   std::string name;
-  std::string profile;  // name of the device's default profile
+  std::string profile;      // name of the device's default profile
+  SourceMark profile_mark;  // where it stands, or should
   std::string source;
   std::string file;
   std::vector<VertexSpec> vertices;  // GPUs in rank order

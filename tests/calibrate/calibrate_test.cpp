@@ -236,6 +236,15 @@ TEST(SelfTest, The_table_has_a_row_a_family) {
   EXPECT_NE(text.find("50.0 %"), std::string::npos) << text;
 }
 
+TEST(SelfTest, Columns_stay_apart_when_errors_are_huge) {
+  std::vector<FamilyReport> families = reports();
+  families[0].held_out.samples = 11;
+  families[0].held_out.mean = 76.39;
+  families[0].held_out.p90 = 388.49;
+  const std::string text = describe(families);
+  EXPECT_NE(text.find(" 11  7639.0 % 38849.0 %"), std::string::npos) << text;
+}
+
 TEST(SelfTest, The_page_stands_alone_and_has_a_plot_a_family) {
   Profile profile;
   profile.device = "A & B";

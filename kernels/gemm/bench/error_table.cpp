@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "kernels/base/error.h"
 #include "kernels/gemm/format_error.h"
 #include "kernels/gemm/safetensors.h"
 #include "kernels/gemm/synthetic.h"
@@ -52,19 +53,25 @@ void print_error_table(const ErrorTableOptions& options) {
     return;
   }
   const SafetensorsFile file(options.safetensors);
-  for (const std::string& name : file.names()) {
-    if (!options.tensor.empty() && name != options.tensor) {
-      continue;
-    }
+  int matrices = 0;
+  const std::vector<std::string> names =
+      options.tensor.empty() ? file.names() : std::vector<std::string>(1, options.tensor);
+  for (const std::string& name : names) {
     Tensor tensor = file.read(name);
     if (tensor.shape.size() != 2) {
       continue;
     }
+    ++matrices;
     // The first channels stand for all: fp64 products of a whole layer would take minutes.
     const std::int64_t n = std::min(tensor.shape[0], kChannels), k = tensor.shape[1];
     tensor.values.resize(static_cast<std::size_t>(n * k));
     print_table(fmt::format("{} ({} of {} channels)", name, n, tensor.shape[0]), tensor.values, n,
                 k, options.search_clipping);
+  }
+  if (matrices == 0) {
+    throw KernelError(options.safetensors + ": " +
+                      (options.tensor.empty() ? "holds no matrix [n][k]"
+                                              : "\"" + options.tensor + "\" is no matrix [n][k]"));
   }
 }
 

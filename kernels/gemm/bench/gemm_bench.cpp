@@ -1,25 +1,31 @@
-// gemm_bench                     Google Benchmark over the layers of real models (choose with
-//                                --benchmark_filter=llama-3.1-8b/qkv/tp1/w4a8/m:16)
-// gemm_bench --compare [...]     formats and oneDNN interleaved; --cold, --threads T, --isa NAME,
-// --n N,
-//                                --k K, --m 1,16,128, --formats w8a8,w4a8, --seconds S
-// gemm_bench --error [...]       numeric error of each format against fp64; --safetensors FILE,
-// --tensor NAME
+// gemm_bench: CPU GEMMs of every format at the shapes of real models (Google Benchmark), beside
+// oneDNN (--compare), and their numeric error (--error).
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
-#include <cstdlib>
-#include <map>
-#include <string_view>
+#include <CLI/CLI.hpp>
 
 #include "kernels/base/error.h"
 #include "kernels/gemm/bench/compare.h"
 #include "kernels/gemm/bench/error_table.h"
 #include "kernels/gemm/bench/model_shapes.h"
 #include "kernels/gemm/bench/operands.h"
+#include "kernels/gemm/bench/run_benchmarks.h"
 
 namespace foretoken::kernels {
 namespace {
+
+constexpr const char* kDescription =
+    R"(Times and errors of the CPU GEMMs, out[m][n] = activations[m][k] x weights[n][k].
+
+  gemm_bench --compare --m 16,128         every format and oneDNN int8, in turn, one thread
+  gemm_bench --compare --cold --m 1       the same with weights that no cache holds, as in decoding
+  gemm_bench --error                      signal-to-noise ratio of every format against fp64
+  gemm_bench --error --safetensors model.safetensors --tensor NAME     the same on your own weights
+  gemm_bench --benchmark_filter=llama-3.1-8b/tp1/qkv/w4a8/m:16         layers of real models
+  gemm_bench --benchmark_list_tests       their names: MODEL/TP/GEMM/FORMAT/m:TOKENS, m from 1 to 8192
+
+Other --benchmark_... options are Google Benchmark's.)";
 
 void run_layer(benchmark::State& state, const LayerGemm& layer, const GemmFormat& format) {
   const GemmDescriptor descriptor{state.range(0), layer.n, layer.k, format, OutputType::bf16};
@@ -55,89 +61,92 @@ void register_layers() {
   }
 }
 
-std::vector<std::string> split(const std::string& text) {
-  std::vector<std::string> parts(1);
-  for (const char c : text) {
-    if (c == ',') {
-      parts.emplace_back();
-    } else {
-      parts.back() += c;
-    }
+// "" or what is wrong with it.
+std::string check_format(const std::string& name) {
+  try {
+    parse_gemm_format(name);
+    return "";
+  } catch (const KernelError& error) {
+    return error.what();
   }
-  return parts;
 }
 
-// --name value pairs; a --name followed by another --name or by nothing is a switch.
-std::map<std::string, std::string> read_options(int argc, char** argv) {
-  std::map<std::string, std::string> options;
-  for (int i = 2; i < argc; ++i) {
-    const std::string name = argv[i];
-    const bool has_value = i + 1 < argc && std::string_view(argv[i + 1]).substr(0, 2) != "--";
-    options[name] = has_value ? argv[++i] : "";
+CLI::Option* add_compare_options(CLI::App& app, CompareOptions& options) {
+  CLI::Option* compare =
+      app.add_flag("--compare")->description("Formats and oneDNN in turn in one process");
+  std::vector<std::string> isas;
+  for (const CpuIsa isa : available_isas(cpu_features())) {
+    isas.push_back(to_string(isa));
   }
-  return options;
+  const CLI::Range size(1, 1 << 20);
+  std::string formats = "Of";
+  for (const GemmFormat& format : all_gemm_formats()) {
+    formats += " " + to_string(format);
+  }
+  for (CLI::Option* option : {
+           app.add_option("--m", options.m, "Tokens")->delimiter(',')->check(size),
+           app.add_option("--n", options.n, "Output channels")->check(size),
+           app.add_option("--k", options.k, "Input channels")->check(size),
+           app.add_option("--formats", options.formats, formats)
+               ->delimiter(',')
+               ->check(CLI::Validator(check_format, "")),
+           app.add_option("--isa", options.isa, "Instruction set instead of the best")
+               ->check(CLI::IsMember(isas)),
+           app.add_option("--threads", options.threads, "Of our kernels and oneDNN")
+               ->check(CLI::Range(1, 1024)),
+           app.add_flag("--cold", options.cold, "Weights rotate through twice the reported L3"),
+           app.add_option("--seconds", options.seconds, "Measured per m")
+               ->check(CLI::Range(0.01, 3600.0)),
+       }) {
+    option->needs(compare)->group("With --compare")->capture_default_str();
+  }
+  return compare;
 }
 
-void compare(int argc, char** argv) {
-  CompareOptions options;
-  for (const auto& [name, value] : read_options(argc, argv)) {
-    if (name == "--cold") {
-      options.cold = true;
-    } else if (name == "--threads") {
-      options.threads = std::stoi(value);
-    } else if (name == "--isa") {
-      options.isa = value;
-    } else if (name == "--n") {
-      options.n = std::stoll(value);
-    } else if (name == "--k") {
-      options.k = std::stoll(value);
-    } else if (name == "--seconds") {
-      options.seconds = std::stod(value);
-    } else if (name == "--formats") {
-      options.formats = split(value);
-    } else if (name == "--m") {
-      options.m.clear();
-      for (const std::string& m : split(value)) {
-        options.m.push_back(std::stoll(m));
-      }
-    } else {
-      throw KernelError("gemm_bench --compare: unknown option " + name);
-    }
+CLI::Option* add_error_options(CLI::App& app, ErrorTableOptions& options) {
+  CLI::Option* error =
+      app.add_flag("--error")->description("Numeric error of every format against fp64");
+  CLI::Option* file =
+      app.add_option("--safetensors", options.safetensors, "Weights from this file, not N(0, 1)")
+          ->type_name("FILE");
+  CLI::Option* tensor =
+      app.add_option("--tensor", options.tensor, "One matrix [n][k] of it instead of all")
+          ->needs(file);
+  CLI::Option* search = app.add_flag("--search-clipping", options.search_clipping,
+                                     "Scales that minimise the squared error of the weights");
+  for (CLI::Option* option : {file, tensor, search}) {
+    option->needs(error)->group("With --error");
   }
-  compare_gemms(options);
-}
-
-void print_errors(int argc, char** argv) {
-  ErrorTableOptions options;
-  for (const auto& [name, value] : read_options(argc, argv)) {
-    if (name == "--safetensors") {
-      options.safetensors = value;
-    } else if (name == "--tensor") {
-      options.tensor = value;
-    } else if (name == "--search-clipping") {
-      options.search_clipping = true;
-    } else {
-      throw KernelError("gemm_bench --error: unknown option " + name);
-    }
-  }
-  print_error_table(options);
+  return error;
 }
 
 int run(int argc, char** argv) {
-  if (argc > 1 && std::string_view(argv[1]) == "--compare") {
-    compare(argc, argv);
-    return 0;
+  CLI::App app(kDescription, "gemm_bench");
+  app.allow_extras();  // Google Benchmark's
+  CompareOptions compare_options;
+  ErrorTableOptions error_options;
+  const CLI::Option* compare = add_compare_options(app, compare_options);
+  CLI::Option* error = add_error_options(app, error_options);
+  error->excludes(app.get_option("--compare"));
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& request) {
+    return app.exit(request);
+  } catch (const CLI::ParseError& problem) {
+    throw KernelError(std::string(problem.what()) + "; see --help");
   }
-  if (argc > 1 && std::string_view(argv[1]) == "--error") {
-    print_errors(argc, argv);
-    return 0;
+  const std::vector<std::string> rest = app.remaining();
+  if (!rest.empty() && (*compare || *error)) {
+    throw KernelError("unknown argument \"" + rest.front() + "\"; see --help");
   }
-  register_layers();
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
-    return 2;
+  if (*compare) {
+    compare_gemms(compare_options);
+  } else if (*error) {
+    print_error_table(error_options);
+  } else {
+    register_layers();
+    run_benchmarks(rest, "llama-3.1-8b/tp1/.*/w[48]a8/");
   }
-  benchmark::RunSpecifiedBenchmarks();
   return 0;
 }
 
@@ -148,7 +157,7 @@ int main(int argc, char** argv) {
   try {
     return foretoken::kernels::run(argc, argv);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "{}\n", error.what());
+    fmt::print(stderr, "gemm_bench: {}\n", error.what());
     return 2;
   }
 }

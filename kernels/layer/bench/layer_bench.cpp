@@ -1,19 +1,35 @@
-// layer_bench: Google Benchmark over the layer kernels at the shapes of real models, and one whole
-// layer of llama-3.1-8b in each GEMM format. Choose with --benchmark_filter.
+// layer_bench: Google Benchmark over the CPU layer kernels and whole layers at the shapes of real
+// models, one thread.
 #include <benchmark/benchmark.h>
+#include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <cmath>
-#include <map>
 #include <memory>
 #include <numeric>
 
+#include "kernels/base/error.h"
+#include "kernels/gemm/bench/model_shapes.h"
+#include "kernels/gemm/bench/run_benchmarks.h"
 #include "kernels/gemm/synthetic.h"
 #include "kernels/layer/transformer_layer.h"
 
 namespace foretoken::kernels {
 namespace {
 
-constexpr std::int64_t kHidden = 4096, kIntermediate = 14336;
+constexpr const char* kDescription =
+    R"(Times of the CPU layer kernels and of whole transformer layers, one thread.
+
+  layer_bench --benchmark_list_tests      their names:
+      MODEL/TP/rms_norm | silu_multiply | rotary | quantize_per_token | quantize_g128/tokens:T
+      MODEL/TP/attention_decode | attention_prefill/bf16 | int8 | fp8/length:L   of the KV cache
+      MODEL/TP/attention_prefill/on_INSTRUCTION_SET/length:1024
+      MODEL/TP/layer/FORMAT/tokens:T      a whole layer behind 1024 cached tokens, GEMMs in FORMAT
+      argmax/T                            of a vocabulary of 128256
+  layer_bench --benchmark_filter=llama-3.1-8b/tp1/layer/w4a8
+  layer_bench --benchmark_filter=llama-3.1-70b/tp8/attention_decode
+
+Tokens go from 1 to 8192. Other --benchmark_... options are Google Benchmark's.)";
 
 std::vector<Bf16> random_bf16(std::int64_t count, std::uint64_t seed) {
   SyntheticRandom random(seed);
@@ -28,50 +44,51 @@ void set_bytes(benchmark::State& state, std::int64_t bytes) {
   state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations()) * bytes);
 }
 
-void rms_norm_bench(benchmark::State& state) {
+void rms_norm_bench(benchmark::State& state, const ModelSlice& model) {
   WorkerPool pool(1);
-  const auto x = random_bf16(state.range(0) * kHidden, 1), w = random_bf16(kHidden, 2);
+  const auto x = random_bf16(state.range(0) * model.hidden, 1), w = random_bf16(model.hidden, 2);
   std::vector<Bf16> out(x.size());
   for (auto _ : state) {
     rms_norm(x, w, 1e-5F, out, pool);
     benchmark::ClobberMemory();
   }
-  set_bytes(state, state.range(0) * kHidden * 4);
+  set_bytes(state, state.range(0) * model.hidden * 4);
 }
 
-void silu_bench(benchmark::State& state) {
+void silu_bench(benchmark::State& state, const ModelSlice& model) {
   WorkerPool pool(1);
-  const auto x = random_bf16(2 * state.range(0) * kIntermediate, 1);
+  const auto x = random_bf16(2 * state.range(0) * model.intermediate, 1);
   std::vector<Bf16> out(x.size() / 2);
   for (auto _ : state) {
-    silu_multiply(x, kIntermediate, out, pool);
+    silu_multiply(x, model.intermediate, out, pool);
     benchmark::ClobberMemory();
   }
-  set_bytes(state, state.range(0) * kIntermediate * 6);
+  set_bytes(state, state.range(0) * model.intermediate * 6);
 }
 
-void quantize_bench(benchmark::State& state, std::int64_t group) {
+void quantize_bench(benchmark::State& state, const ModelSlice& model, std::int64_t group) {
   WorkerPool pool(1);
-  const auto x = random_bf16(state.range(0) * kHidden, 1);
+  const auto x = random_bf16(state.range(0) * model.hidden, 1);
   Int8Rows out;
   for (auto _ : state) {
-    quantize_rows(x, kHidden, group, out, pool);
+    quantize_rows(x, model.hidden, group, out, pool);
     benchmark::ClobberMemory();
   }
-  set_bytes(state, state.range(0) * kHidden * 3);
+  set_bytes(state, state.range(0) * model.hidden * 3);
 }
 
-void rotary_bench(benchmark::State& state) {
+void rotary_bench(benchmark::State& state, const ModelSlice& model) {
   WorkerPool pool(1);
   const RotaryTable table({}, state.range(0));
-  auto x = random_bf16(state.range(0) * 40 * 128, 1);
+  const std::int64_t heads = model.heads + model.kv_heads, width = heads * model.head_dim;
+  auto x = random_bf16(state.range(0) * width, 1);
   std::vector<std::int64_t> positions(static_cast<std::size_t>(state.range(0)));
   std::iota(positions.begin(), positions.end(), 0);
   for (auto _ : state) {
-    table.apply(x.data(), std::int64_t{40} * 128, 40, positions, pool);
+    table.apply(x.data(), width, static_cast<int>(heads), positions, pool);
     benchmark::ClobberMemory();
   }
-  set_bytes(state, state.range(0) * 40 * 128 * 4);
+  set_bytes(state, state.range(0) * width * 4);
 }
 
 void argmax_bench(benchmark::State& state) {
@@ -85,6 +102,10 @@ void argmax_bench(benchmark::State& state) {
     benchmark::DoNotOptimize(argmax_rows(logits, kVocabulary, pool));
   }
   set_bytes(state, state.range(0) * kVocabulary * 4);
+}
+
+KvShape kv_shape(const ModelSlice& model, KvFormat format) {
+  return {static_cast<int>(model.kv_heads), static_cast<int>(model.head_dim), format};
 }
 
 struct CachedSequence {
@@ -106,14 +127,17 @@ CachedSequence cached_sequence(const KvShape& shape, std::int64_t length) {
 }
 
 // `kernels`: of prefill; null for decoding.
-void attention_bench(benchmark::State& state, KvFormat format, const PrefillKernels* kernels) {
+void attention_bench(benchmark::State& state, const ModelSlice& model, KvFormat format,
+                     const PrefillKernels* kernels) {
   const bool decode = kernels == nullptr;
   WorkerPool pool(1);
   const std::int64_t length = state.range(0), tokens = decode ? 1 : length;
-  const CachedSequence cached = cached_sequence({8, 128, format}, length);
+  const CachedSequence cached = cached_sequence(kv_shape(model, format), length);
   const SequenceView sequence{cached.blocks, length, tokens};
-  const AttentionShape shape{32, 1.0F / std::sqrt(128.0F), 0};
-  const auto q = random_bf16(tokens * 32 * 128, 4);
+  const AttentionShape shape{static_cast<int>(model.heads),
+                             1.0F / std::sqrt(static_cast<float>(model.head_dim)), 0};
+  const std::int64_t width = model.heads * model.head_dim;
+  const auto q = random_bf16(tokens * width, 4);
   std::vector<Bf16> out(q.size());
   for (auto _ : state) {
     if (decode) {
@@ -126,8 +150,8 @@ void attention_bench(benchmark::State& state, KvFormat format, const PrefillKern
   // Causal: half of the score matrix; two products of 2 FLOP.
   const double pairs = decode ? static_cast<double>(length)
                               : static_cast<double>(length) * static_cast<double>(length + 1) / 2;
-  state.counters["GFLOP/s"] =
-      benchmark::Counter(4e-9 * 32 * 128 * pairs, benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["GFLOP/s"] = benchmark::Counter(4e-9 * static_cast<double>(width) * pairs,
+                                                 benchmark::Counter::kIsIterationInvariantRate);
   set_bytes(state, length * cached.cache->shape().bytes_per_token());
 }
 
@@ -150,15 +174,21 @@ LayerWeights random_layer(const LayerShape& shape) {
   return weights;
 }
 
-void layer_bench(benchmark::State& state, const GemmFormat& format) {
+void layer_bench(benchmark::State& state, const ModelSlice& model, const GemmFormat& format) {
   WorkerPool pool(1);
   CpuGemm gemm(pool);
-  TransformerLayer layer(kLlama31_8b, random_layer(kLlama31_8b), format);
-  const std::int64_t tokens = state.range(0);
-  const RotaryTable rotary({}, 4096);
-  CachedSequence cached = cached_sequence({8, 128, KvFormat::bf16}, 1024 + tokens);
-  const SequenceView sequence{cached.blocks, 1024 + tokens, tokens};
-  const auto x = random_bf16(tokens * kHidden, 5);
+  LayerShape shape;
+  shape.hidden = model.hidden;
+  shape.intermediate = model.intermediate;
+  shape.heads = static_cast<int>(model.heads);
+  shape.kv_heads = static_cast<int>(model.kv_heads);
+  shape.head_dim = static_cast<int>(model.head_dim);
+  TransformerLayer layer(shape, random_layer(shape), format);
+  const std::int64_t tokens = state.range(0), length = 1024 + tokens;
+  const RotaryTable rotary({}, length);
+  CachedSequence cached = cached_sequence(kv_shape(model, KvFormat::bf16), length);
+  const SequenceView sequence{cached.blocks, length, tokens};
+  const auto x = random_bf16(tokens * model.hidden, 5);
   for (auto _ : state) {
     auto hidden = x;
     layer.forward(hidden, sequence, *cached.cache, rotary, gemm, pool);
@@ -166,60 +196,73 @@ void layer_bench(benchmark::State& state, const GemmFormat& format) {
   }
 }
 
-void register_all() {
-  using benchmark::kMicrosecond;
-  const auto tokens = [](benchmark::internal::Benchmark* b) {
-    b->ArgName("tokens")->RangeMultiplier(8)->Range(1, 4096)->Unit(kMicrosecond);
-  };
-  tokens(benchmark::RegisterBenchmark("rms_norm", rms_norm_bench));
-  tokens(benchmark::RegisterBenchmark("silu_multiply", silu_bench));
-  tokens(benchmark::RegisterBenchmark("rotary", rotary_bench));
-  for (const std::int64_t group : {0, 128}) {
-    tokens(benchmark::RegisterBenchmark(group == 0 ? "quantize/per_token" : "quantize/g128",
-                                        quantize_bench, group));
-  }
-  benchmark::RegisterBenchmark("argmax", argmax_bench)->Arg(1)->Arg(16)->Unit(kMicrosecond);
-  const auto prefill = available_prefill_kernels(cpu_features());
+template <typename... Arguments>
+benchmark::internal::Benchmark* add(const std::string& name, Arguments... arguments) {
+  return benchmark::RegisterBenchmark(name.c_str(), arguments...)
+      ->RangeMultiplier(4)
+      ->Unit(benchmark::kMicrosecond);
+}
+
+void register_attention(const ModelSlice& model) {
+  const auto kernels = available_prefill_kernels(cpu_features());
   for (const KvFormat format : {KvFormat::bf16, KvFormat::int8, KvFormat::fp8_e4m3}) {
-    for (const bool decode : {false, true}) {
-      const std::string name =
-          std::string(decode ? "attention_decode/" : "attention_prefill/") + to_string(format);
-      benchmark::RegisterBenchmark(name.c_str(), attention_bench, format,
-                                   decode ? nullptr : prefill.front())
-          ->ArgName("length")
-          ->RangeMultiplier(4)
-          ->Range(128, decode ? 32768 : 8192)
-          ->Unit(kMicrosecond);
+    const PrefillKernels* const decode = nullptr;
+    add(model.name + "/attention_decode/" + to_string(format), attention_bench, model, format,
+        decode)
+        ->ArgName("length")
+        ->Range(128, 32768);
+    add(model.name + "/attention_prefill/" + to_string(format), attention_bench, model, format,
+        kernels.front())
+        ->ArgName("length")
+        ->Range(128, 8192);
+  }
+  for (const PrefillKernels* one : kernels) {
+    add(model.name + "/attention_prefill/on_" + one->name, attention_bench, model, KvFormat::bf16,
+        one)
+        ->ArgName("length")
+        ->Arg(1024);
+  }
+}
+
+void register_all() {
+  for (const ModelSlice& model : model_slices()) {
+    const auto tokens = [](benchmark::internal::Benchmark* benchmark) {
+      benchmark->ArgName("tokens")->Range(1, 8192);
+    };
+    tokens(add(model.name + "/rms_norm", rms_norm_bench, model));
+    tokens(add(model.name + "/silu_multiply", silu_bench, model));
+    tokens(add(model.name + "/rotary", rotary_bench, model));
+    tokens(add(model.name + "/quantize_per_token", quantize_bench, model, std::int64_t{0}));
+    tokens(add(model.name + "/quantize_g128", quantize_bench, model, std::int64_t{128}));
+    register_attention(model);
+    for (const GemmFormat& format : all_gemm_formats()) {
+      tokens(add(model.name + "/layer/" + to_string(format), layer_bench, model, format));
     }
   }
-  for (const PrefillKernels* kernels : prefill) {
-    benchmark::RegisterBenchmark(
-        (std::string("attention_prefill/bf16_on/") + kernels->name).c_str(), attention_bench,
-        KvFormat::bf16, kernels)
-        ->ArgName("length")
-        ->Arg(1024)
-        ->Unit(kMicrosecond);
+  add("argmax", argmax_bench)->Arg(1)->Arg(16);
+}
+
+int run(int argc, char** argv) {
+  CLI::App app(kDescription, "layer_bench");
+  app.allow_extras();  // Google Benchmark's
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& request) {
+    return app.exit(request);
   }
-  for (const GemmFormat& format : all_gemm_formats()) {
-    benchmark::RegisterBenchmark(("llama-3.1-8b/layer/" + to_string(format)).c_str(), layer_bench,
-                                 format)
-        ->ArgName("tokens")
-        ->Arg(1)
-        ->Arg(16)
-        ->Arg(256)
-        ->Unit(benchmark::kMillisecond);
-  }
+  register_all();
+  run_benchmarks(app.remaining(), "llama-3.1-8b/tp1/(.*/tokens:(1|64)|attention.*:2048)$");
+  return 0;
 }
 
 }  // namespace
 }  // namespace foretoken::kernels
 
 int main(int argc, char** argv) {
-  foretoken::kernels::register_all();
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
+  try {
+    return foretoken::kernels::run(argc, argv);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "layer_bench: {}\n", error.what());
     return 2;
   }
-  benchmark::RunSpecifiedBenchmarks();
-  return 0;
 }

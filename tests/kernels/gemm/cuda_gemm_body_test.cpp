@@ -9,6 +9,7 @@
 #include "emulated_gpu.h"
 #include "emulated_hopper.h"
 #include "kernels/base/error.h"
+#include "kernels/gemm/cuda_dispatch.h"
 #include "kernels/gemm/hopper_gemm_body.h"
 #include "kernels/gemm/page_buffer.h"
 #include "kernels/gemm/reference.h"
@@ -87,21 +88,6 @@ void run_blocks(const CudaGemmConfig& config, const CudaGemmArgs& args, const Re
   }
 }
 
-template <CudaGemmKind Kind>
-void run_kind(const CudaGemmConfig& config, const CudaGemmArgs& args, const Readable& readable) {
-  const int tile = config.tile_tokens;
-  if (!config.wgmma) {
-    tile == 16   ? run_blocks<Kind, 16, false>(config, args, readable)
-    : tile == 64 ? run_blocks<Kind, 64, false>(config, args, readable)
-                 : run_blocks<Kind, cuda_largest_tile(Kind), false>(config, args, readable);
-  } else if constexpr (hopper_has_kernel(Kind)) {
-    tile == 16    ? run_blocks<Kind, 16, true>(config, args, readable)
-    : tile == 64  ? run_blocks<Kind, 64, true>(config, args, readable)
-    : tile == 128 ? run_blocks<Kind, 128, true>(config, args, readable)
-                  : run_blocks<Kind, hopper_largest_tile(Kind), true>(config, args, readable);
-  }
-}
-
 // Every kernel of a format.
 struct Variant {
   bool wgmma;
@@ -124,28 +110,18 @@ std::vector<Variant> variants_of(const GemmFormat& format) {
 }
 
 void run_config(const CudaGemmConfig& config, const CudaGemmArgs& args, const Readable& readable) {
-  switch (config.kind) {
-    case CudaGemmKind::w8a8:
-      return run_kind<CudaGemmKind::w8a8>(config, args, readable);
-    case CudaGemmKind::w4a8:
-      return run_kind<CudaGemmKind::w4a8>(config, args, readable);
-    case CudaGemmKind::w4a8_group_float:
-      return run_kind<CudaGemmKind::w4a8_group_float>(config, args, readable);
-    case CudaGemmKind::w4a8_group_integer:
-      return run_kind<CudaGemmKind::w4a8_group_integer>(config, args, readable);
-    case CudaGemmKind::w2a16:
-      return run_kind<CudaGemmKind::w2a16>(config, args, readable);
-    case CudaGemmKind::w3a16:
-      return run_kind<CudaGemmKind::w3a16>(config, args, readable);
-    case CudaGemmKind::w4a16:
-      return run_kind<CudaGemmKind::w4a16>(config, args, readable);
-    case CudaGemmKind::w5a16:
-      return run_kind<CudaGemmKind::w5a16>(config, args, readable);
-    case CudaGemmKind::w6a16:
-      return run_kind<CudaGemmKind::w6a16>(config, args, readable);
-    case CudaGemmKind::w8a16:
-      return run_kind<CudaGemmKind::w8a16>(config, args, readable);
-  }
+  with_kind(config.kind, [&](auto kind) {
+    constexpr CudaGemmKind kKind = decltype(kind)::value;
+    if (!config.wgmma) {
+      with_tile<cuda_largest_tile(kKind)>(config.tile_tokens, [&](auto tile) {
+        run_blocks<kKind, decltype(tile)::value, false>(config, args, readable);
+      });
+    } else if constexpr (hopper_has_kernel(kKind)) {
+      with_tile<hopper_largest_tile(kKind)>(config.tile_tokens, [&](auto tile) {
+        run_blocks<kKind, decltype(tile)::value, true>(config, args, readable);
+      });
+    }
+  });
 }
 
 template <typename T>
@@ -251,6 +227,14 @@ struct IntegerProblem {
     }
   }
 
+  void check_whole_and_split(Variant variant) const {
+    check(variant, 1000);
+    // Float scales add across splits in another order than the reference.
+    if (descriptor.format.scale != ScaleKind::group_float) {
+      check(variant, 2);
+    }
+  }
+
   GemmDescriptor descriptor;
   QuantizedWeights weights;
   QuantizedActivations activations;
@@ -264,12 +248,7 @@ TEST_P(EmulatedIntegerGemm, Equals_the_64_bit_reference_to_the_bit) {
   std::uint64_t seed = 100;
   for (const Variant variant : variants_of(format)) {
     for (const Shape& s : {Shape{1, 5, 40}, Shape{19, 130, 300}, Shape{70, 256, 1100}}) {
-      const IntegerProblem problem(format, s, ++seed);
-      problem.check(variant, 1000);
-      // Float scales add across splits in another order than the reference.
-      if (format.scale != ScaleKind::group_float) {
-        problem.check(variant, 2);
-      }
+      IntegerProblem(format, s, ++seed).check_whole_and_split(variant);
     }
   }
 }
@@ -280,11 +259,7 @@ TEST_P(EmulatedIntegerGemm, Bf16_outputs_are_the_rounded_reference) {
   std::uint64_t seed = 9000;
   for (const Variant variant : variants_of(format)) {
     for (const std::int64_t n : {136, 132, 131}) {
-      const IntegerProblem problem(format, {21, n, 260}, ++seed, OutputType::bf16);
-      problem.check(variant, 1000);
-      if (format.scale != ScaleKind::group_float) {
-        problem.check(variant, 2);
-      }
+      IntegerProblem(format, {21, n, 260}, ++seed, OutputType::bf16).check_whole_and_split(variant);
     }
   }
 }

@@ -8,6 +8,8 @@
 #include <fstream>
 
 #include "kernels/base/error.h"
+#include "kernels/gemm/packed_weights.h"
+#include "kernels/gemm/synthetic.h"
 
 namespace foretoken::kernels {
 namespace {
@@ -53,6 +55,30 @@ TEST_F(Safetensors, Reads_fp32_bf16_and_fp16_tensors) {
   EXPECT_EQ(file.read("a").shape, (std::vector<std::int64_t>{1, 2}));
   EXPECT_EQ(file.read("b").values, (std::vector<float>{1.0F, -3.0F}));
   EXPECT_EQ(file.read("c").values, (std::vector<float>{1.0F}));
+}
+
+TEST_F(Safetensors, A_checkpoints_matrix_is_packed_like_the_weights_it_was_written_from) {
+  constexpr std::int64_t kChannels = 40, kDepth = 256;
+  std::vector<float> values = synthetic_matrix(SyntheticKind::heavy_tailed, kChannels, kDepth, 1);
+  std::string data;
+  for (float& value : values) {
+    const Bf16 rounded = to_bf16(value);
+    value = to_float(rounded);
+    data.append(reinterpret_cast<const char*>(&rounded), 2);
+  }
+  write(R"({"w":{"dtype":"BF16","shape":[40,256],"data_offsets":[0,20480]}})", data);
+  const Tensor tensor = SafetensorsFile(path_).read("w");
+  for (const GemmFormat& format : all_gemm_formats()) {
+    SCOPED_TRACE(to_string(format));
+    const PackedWeights want = pack_from_fp32(values, kChannels, kDepth, format, true);
+    const PackedWeights got =
+        pack_from_fp32(tensor.values, tensor.shape[0], tensor.shape[1], format, true);
+    for (const auto part :
+         {&PackedWeights::data, &PackedWeights::scales, &PackedWeights::integer_scales}) {
+      ASSERT_EQ((got.*part).size(), (want.*part).size());
+      EXPECT_EQ(std::memcmp((got.*part).as(), (want.*part).as(), (want.*part).size()), 0);
+    }
+  }
 }
 
 TEST_F(Safetensors, Says_what_is_wrong_with_a_bad_file) {
