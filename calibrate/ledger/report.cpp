@@ -120,6 +120,8 @@ std::string harness_metric(const Error& error) {
       return "serving " + error.metric;
     case Harness::offline:
       return "maximum load " + error.metric;
+    case Harness::mlperf_offline:
+      return "MLPerf Offline " + error.metric;
     case Harness::fixed_batch:
       break;
   }
@@ -345,9 +347,9 @@ std::string ledger_markdown(const std::vector<ScoredRow>& rows) {
       "batch at 1024 in, 1024 out on fewer than eight GPUs) and aiconfigurator (ten requests a "
       "client, fixed lengths, a budget of concurrency + input + 1500 tokens). They were looked up "
       "after earlier, guessed values had left a tail in TTFT. Rows flagged osl_dependent count for "
-      "the time per token, not for TTFT. MLPerf's input lengths are not published in the logs, so "
-      "its rows are counted and not scored. Rules, with their sources: calibrate/ledger/rules.cpp."
-      "\n\n";
+      "the time per token, not for TTFT. Rules, with their sources: calibrate/ledger/rules.cpp.\n\n"
+      "Of MLPerf the Offline rows are stated from its data sets and NVIDIA's settings "
+      "(calibrate/ledger/mlperf.cpp).\n\n";
   text += exclusions(rows);
   text += against_targets(errors);
   text += table("By metric", errors, harness_metric);

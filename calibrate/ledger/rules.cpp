@@ -6,6 +6,7 @@
 #include <array>
 #include <utility>
 
+#include "calibrate/ledger/mlperf.h"
 #include "sim/config/engine_presets.h"
 #include "sim/config/model_reader.h"
 
@@ -220,15 +221,19 @@ std::string find_model(const std::string& published) {
 }
 
 void exclude(LedgerRow& row) {
-  const auto rule = [&](bool applies, const char* name) {
+  const auto rule = [&](bool applies, std::string_view name) {
     if (applies && row.excluded.empty()) {
       row.excluded = name;
     }
   };
   row.eligible = find_gpu(row.gpu) != nullptr && !find_model(row.model).empty();
-  rule(row.file.starts_with("mlperf"), "input lengths not published (MLPerf)");
   rule(find_gpu(row.gpu) == nullptr, "no GEMM tables of this GPU");
   rule(find_model(row.model).empty(), "no dense model of models.csv");
+  if (row.harness == Harness::mlperf_offline) {
+    const std::string_view reason = mlperf_excluded(row);
+    rule(!reason.empty(), reason);
+    rule(true, "MLPerf Offline, stated but not scored yet");
+  }
   rule(!is_vllm(row) && !is_trtllm(row) && row.engine != "sglang", "no preset of this engine");
   rule(row.weights != "bf16" && row.weights != "fp8" && row.weights != "nvfp4",
        "quantisation without a table of this GPU, or not stated");
