@@ -28,9 +28,9 @@ constexpr std::array kSettings{MlperfSettings{"v4.1", "H200", "llama2-70b", 1, 1
 // data set's own answer: openshift-psap/performance-dashboard@7cd1065
 // mlperf-data/summaries/llama2-70b-99.csv; of it 1028 rows spread over its four parts have a mean
 // input of 211 +- 4 tokens with a standard deviation of 0.73 x the mean, all prompts tokenised with
-// the benchmark's template a mean of 221 (published elsewhere, taken here), and the answers a
-// standard deviation of 0.77 x their mean. That the model's answers spread as those of the data set
-// do is assumed; their mean is the run's.
+// the benchmark's template a mean of 221 (published elsewhere, beside results; taken here), and the
+// answers a standard deviation of 0.77 x their mean. That the model's answers spread as those of
+// the data set do is assumed; their mean is the run's.
 constexpr std::int64_t kCut = 1023;
 constexpr double kInputMedian = 177, kInputSigma = 0.68;
 constexpr double kOutputMedianPerMean = 0.767, kOutputSigma = 0.78;

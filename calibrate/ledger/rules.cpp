@@ -185,6 +185,19 @@ EngineSpec make_engine(const LedgerRow& row) {
   return engine;
 }
 
+// TensorRT-LLM 0.9 shares keys and values between the query heads of a group in heads of 128 or 256
+// in groups of 8 alone; else its masked multi-head kernel reads them for each head
+// (decoderXQARunner.h, shouldUse, in WhiteD2125/TensorRT-LLM@6ad7cf1; the tables' kernels share).
+bool reads_per_head(const LedgerRow& row) {
+  if (!is_trtllm(row) || row.harness != Harness::fixed_batch || row.version != "0.9") {
+    return false;
+  }
+  const ModelSpec model = config::read_model("scenarios/models/" + find_model(row.model) + ".yaml");
+  const int group = model.heads / model.kv_heads;
+  const bool shares = (model.head_dim == 128 || model.head_dim == 256) && group == 8;
+  return group > 1 && !shares;
+}
+
 }  // namespace
 
 const std::vector<GpuFiles>& gpu_files() {
@@ -207,6 +220,8 @@ const std::vector<GpuFiles>& gpu_files() {
     list[0].vllm_context = "context_h100_sxm_vllm_0.24.0";
     list[0].vllm_generation = "generation_h100_sxm_vllm_0.24.0";
     list[1].vllm_as_on = "h100";
+    list[0].l2_bandwidth = list[1].l2_bandwidth = 5.5e12;  // general knowledge, not looked up
+    list[4].l2_bandwidth = 3.75e12;  // the fastest call of its decode table, 67 MB in its L2
     return list;
   }();
   return files;
@@ -271,6 +286,7 @@ TableKey table_key(const LedgerRow& row) {
   TableKey key;
   key.gpu = find_gpu(row.gpu);
   key.vllm = is_vllm(row) && !(key.gpu->vllm_gemm.empty() && key.gpu->vllm_as_on.empty());
+  key.per_head = reads_per_head(row);
   key.all_reduce = is_vllm(row) ? "vllm" : is_trtllm(row) ? "trtllm" : "sglang";
   return key;
 }
