@@ -150,8 +150,7 @@ std::string quality(const RunResult& run, int dropped) {
   if (count[0] + count[1] > 0) {
     text += fmt::format(
         "Of {} samples {} are settled by quiet passes, {} have one that others do not confirm, "
-        "and {} were always "
-        "disturbed by something else on this machine: {} are left out.\n",
+        "and {} were always disturbed by something else on this machine: {} are left out.\n",
         run.cases.size(), count[2], count[1], count[0], dropped);
   }
   if (run.missing > 0) {

@@ -4,13 +4,17 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <map>
+#include <memory>
 
 #include "calibrate/bench/cpu_subjects.h"
 #include "calibrate/bench/host_step.h"
+#include "calibrate/bench/pace.h"
 #include "calibrate/bench/thread_pair.h"
 #include "kernels/base/aligned_buffer.h"
 #include "kernels/gemm/packed_weights.h"
@@ -95,14 +99,14 @@ struct CpuBench::Impl {
   const Machine machine;
   Pool pool;
   k::WorkerPool workers{1};
-  std::size_t core = 0;  // index of the core in use
-  double fastest = std::numeric_limits<double>::infinity();
+  std::size_t core = 0;        // index of the core in use
+  std::vector<double> recent;  // readings of the sentinel on one core
   // The sentinel, one a core: workers and operands of their own.
   k::WorkerPool peer_workers{1};
   std::unique_ptr<GemmSubject> fixed, peer_fixed;
   std::uint64_t checksum = 0;  // of what was read, so that reading cannot be left out
   std::map<std::pair<int, int>, std::map<k::KvFormat, std::unique_ptr<KvPool>>> kv;
-  std::map<PairWire, std::vector<std::unique_ptr<k::Transport>>> pairs;
+  std::map<PairWire, std::vector<Wire>> wires;
 
   cpu_set_t before;  // where the calling thread might run
 
@@ -144,8 +148,10 @@ struct CpuBench::Impl {
   }
 
   double fixed_kernel() {
-    const double best = best_of_four(*fixed);
-    fastest = std::min(fastest, best);
+    constexpr std::ptrdiff_t kRecent = 200;
+    recent.push_back(best_of_four(*fixed));
+    const double best = recent.back();
+    recent.erase(recent.begin(), recent.end() - std::min(std::ssize(recent), kRecent));
     return best;
   }
 
@@ -161,7 +167,7 @@ struct CpuBench::Impl {
 
   double sentinel() {
     const double here = fixed_kernel();
-    if (!two_cores() || here <= kQuiet * fastest) {
+    if (!two_cores() || here <= kQuiet * usual_reading(recent)) {
       return here;
     }
     const std::size_t was = core;
@@ -446,10 +452,19 @@ class Cases {
     add(
         fmt::format("codec.{}.{}", phase_name, wire), {touched},
         [&b = b_, phase, wire, n](double seconds) {
-          CodecBuffers ranks[2] = {{wire, n}, {wire, n}};
-          const auto call = [&](int rank) { run_codec(phase, ranks[rank]); };
-          return b.two_cores() ? time_together(b.main_core(), b.other_core(), call, seconds / 2)
-                               : CpuBench::Impl::timed([&] { call(0); }, seconds / 2);
+          if (!b.two_cores()) {
+            CodecBuffers alone(wire, n);
+            return CpuBench::Impl::timed([&] { run_codec(phase, alone); }, seconds / 2);
+          }
+          std::vector<std::function<void(int rank)>> placements;
+          for (int i = 0; i < placements_for(8 * static_cast<std::size_t>(n)); ++i) {
+            const auto ranks = std::make_shared<std::array<CodecBuffers, 2>>(
+                std::array<CodecBuffers, 2>{CodecBuffers(wire, n), CodecBuffers(wire, n)});
+            placements.emplace_back([phase, ranks](int rank) {
+              run_codec(phase, (*ranks)[static_cast<std::size_t>(rank)]);
+            });
+          }
+          return time_together(b.main_core(), b.other_core(), placements, seconds / 2);
         },
         b_.two_cores() ? 2 : 1, &Timing::best);
   }
@@ -500,11 +515,11 @@ class Cases {
     add(
         family + "." + format, {2, bytes},
         [&b = b_, wire, format, bytes](double seconds) {
-          auto& pair = b.pairs[wire];
-          if (pair.empty()) {
-            pair = make_wire(wire);
+          auto& wires = b.wires[wire];
+          if (wires.empty()) {
+            wires = make_wires(wire);
           }
-          return time_all_reduce(b.main_core(), b.other_core(), pair, k::parse_wire_format(format),
+          return time_all_reduce(b.main_core(), b.other_core(), wires, k::parse_wire_format(format),
                                  static_cast<std::size_t>(bytes), 2 * seconds);
         },
         2);

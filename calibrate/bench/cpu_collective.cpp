@@ -1,7 +1,10 @@
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <exception>
 #include <memory>
 #include <thread>
+#include <utility>
 
 #include "calibrate/bench/cpu_subjects.h"
 #include "calibrate/bench/thread_pair.h"
@@ -14,7 +17,12 @@ namespace foretoken::calibrate {
 
 namespace k = kernels;
 
-std::vector<std::unique_ptr<k::Transport>> make_wire(PairWire wire) {
+namespace {
+
+constexpr std::size_t kFewestSamples = 7, kFewestClean = 3;
+constexpr int kMostPlacements = 8;
+
+Wire make_wire(PairWire wire) {
   constexpr std::chrono::milliseconds kTimeout{10000};
   if (wire == PairWire::threads) {
     return k::make_thread_transports(2, kTimeout);
@@ -50,29 +58,54 @@ std::vector<std::unique_ptr<k::Transport>> make_wire(PairWire wire) {
   return pair;
 }
 
-Timing time_all_reduce(int core_a, int core_b, std::vector<std::unique_ptr<k::Transport>>& pair,
-                       const k::WireFormat& wire, std::size_t bytes, double seconds) {
+}  // namespace
+
+std::vector<Wire> make_wires(PairWire kind) {
+  std::vector<Wire> wires(kind == PairWire::threads ? kMostPlacements : 1);
+  std::generate(wires.begin(), wires.end(), [kind] { return make_wire(kind); });
+  return wires;
+}
+
+Timing time_all_reduce(int core_a, int core_b, std::vector<Wire>& wires,
+                       const k::WireFormat& format, std::size_t bytes, double seconds) {
   k::CollectiveDesc desc;
   desc.type = k::ValueType::bf16;
   desc.values = bytes / sizeof(k::Bf16);
-  desc.first = desc.second = wire;
-  std::unique_ptr<k::Collective> ranks[2];
-  k::AlignedBuffer<k::Bf16> in[2], out[2];
-  for (int rank = 0; rank < 2; ++rank) {
-    ranks[rank] = std::make_unique<k::Collective>(*pair[static_cast<std::size_t>(rank)], desc);
-    in[rank] = k::AlignedBuffer<k::Bf16>(desc.values);
-    out[rank] = k::AlignedBuffer<k::Bf16>(desc.values);
-    for (std::size_t i = 0; i < desc.values; ++i) {
-      in[rank][i] = k::to_bf16(static_cast<float>(i * 37 % 256) / 128 - 1);
+  desc.first = desc.second = format;
+  struct Rank {
+    std::unique_ptr<k::Collective> collective;
+    k::AlignedBuffer<k::Bf16> in, out;
+  };
+  std::vector<std::array<Rank, 2>> placements(static_cast<std::size_t>(placements_for(4 * bytes)));
+  std::vector<std::function<void(int rank)>> calls;
+  for (std::size_t p = 0; p < placements.size(); ++p) {
+    for (std::size_t i = 0; i < 2; ++i) {
+      Rank& rank = placements[p][i];
+      rank.collective = std::make_unique<k::Collective>(*wires[p % wires.size()][i], desc);
+      rank.in = k::AlignedBuffer<k::Bf16>(desc.values);
+      rank.out = k::AlignedBuffer<k::Bf16>(desc.values);
+      for (std::size_t n = 0; n < desc.values; ++n) {
+        rank.in[n] = k::to_bf16(static_cast<float>(n * 37 % 256) / 128 - 1);
+      }
     }
+    calls.emplace_back([&pair = placements[p]](int rank) {
+      Rank& own = pair[static_cast<std::size_t>(rank)];
+      own.collective->run(own.in.data(), own.out.data());
+    });
   }
-  return time_together(
-      core_a, core_b, [&](int rank) { ranks[rank]->run(in[rank].data(), out[rank].data()); },
-      seconds);
+  return time_together(core_a, core_b, calls, seconds);
 }
 
-Timing time_together(int core_a, int core_b, const std::function<void(int rank)>& call,
-                     double seconds) {
+int placements_for(std::size_t bytes) {
+  constexpr std::size_t kEnough = std::size_t{1} << 20;  // lines over which chance is averaged
+  return static_cast<int>(
+      std::clamp<std::size_t>(kEnough / std::max<std::size_t>(bytes, 1), 2, kMostPlacements));
+}
+
+namespace {
+
+Timing time_placement(int core_a, int core_b, const std::function<void(int rank)>& call,
+                      double seconds, std::size_t fewest) {
   const auto sample = [&](int calls) {
     return run_pair(core_a, core_b, [&](int rank) {
       for (int i = 0; i < calls; ++i) {
@@ -89,7 +122,6 @@ Timing time_together(int core_a, int core_b, const std::function<void(int rank)>
   const int calls = std::clamp(static_cast<int>(2e-4 / once), 1, 1000);
   std::vector<double> clean, all;
   const double begin = now_seconds();
-  const std::size_t fewest = once > 1e-3 ? 4 : 7;
   while (all.size() < fewest || (now_seconds() - begin < seconds && all.size() < 200)) {
     const PairTime time = sample(calls);
     all.push_back(time.seconds / calls);
@@ -98,9 +130,28 @@ Timing time_together(int core_a, int core_b, const std::function<void(int rank)>
     }
   }
   const auto dropped = static_cast<int>(all.size() - clean.size());
-  Timing timing = summarise(clean.size() >= 3 ? std::move(clean) : std::move(all));
+  Timing timing = summarise(clean.size() >= kFewestClean ? std::move(clean) : std::move(all));
   timing.dropped = dropped;
   return timing;
+}
+
+}  // namespace
+
+Timing time_together(int core_a, int core_b,
+                     const std::vector<std::function<void(int rank)>>& placements, double seconds) {
+  const std::size_t fewest = std::max(kFewestClean, kFewestSamples / placements.size());
+  const auto count = static_cast<double>(placements.size());
+  Timing sum;
+  for (const auto& call : placements) {
+    const Timing timing = time_placement(core_a, core_b, call, seconds / count, fewest);
+    for (double Timing::*field :
+         {&Timing::best, &Timing::lower, &Timing::median, &Timing::p90, &Timing::spread}) {
+      sum.*field += timing.*field / count;
+    }
+    sum.samples += timing.samples;
+    sum.dropped += timing.dropped;
+  }
+  return sum;
 }
 
 }  // namespace foretoken::calibrate

@@ -85,18 +85,24 @@ std::int64_t layer_bytes(const LayerCall& call);
 std::function<void()> layer_kernel(const LayerCall& call, Pool& pool, kernels::WorkerPool& workers);
 
 enum class PairWire { threads, tcp };
-// Both ranks' ends of a transport; the TCP one goes over the loopback.
-std::vector<std::unique_ptr<kernels::Transport>> make_wire(PairWire wire);
+using Wire = std::vector<std::unique_ptr<kernels::Transport>>;  // both ranks' ends
+// Several of threads, whose flags and mailboxes lie on different cache lines; one of TCP, which
+// goes over the loopback.
+std::vector<Wire> make_wires(PairWire kind);
 // A two-step all-reduce of `bytes` of bf16 a rank.
-Timing time_all_reduce(int core_a, int core_b,
-                       std::vector<std::unique_ptr<kernels::Transport>>& pair,
-                       const kernels::WireFormat& wire, std::size_t bytes, double seconds);
+Timing time_all_reduce(int core_a, int core_b, std::vector<Wire>& wires,
+                       const kernels::WireFormat& format, std::size_t bytes, double seconds);
 
 // Two cores making the same calls at once, each with its own operands: s of one call. Cores of one
 // machine share what the system does not show - a physical core, a cache, the way to memory - and
-// the ranks of a collective all work at the same time.
-Timing time_together(int core_a, int core_b, const std::function<void(int rank)>& call,
-                     double seconds);
+// the ranks of a collective all work at the same time. Where a line lies in the last-level cache
+// decides how far it is from either core: the same call on other memory takes up to a half longer,
+// again and again, and a program has no say in it. So every call of `placements` has memory of its
+// own, and the statistics are means over them.
+Timing time_together(int core_a, int core_b,
+                     const std::vector<std::function<void(int rank)>>& placements, double seconds);
+// As many as a case that touches `bytes` of memory needs.
+int placements_for(std::size_t bytes);
 
 // Reads all bytes as 64-bit words and returns their sum.
 std::uint64_t read_all(const std::byte* bytes, std::size_t count);

@@ -13,12 +13,9 @@
 #include <fstream>
 #include <new>
 
+#include "commit.h"
 #include "sim/core/error.h"
 #include "sim/core/random.h"
-
-#ifndef FORETOKEN_COMMIT
-#define FORETOKEN_COMMIT "unknown"
-#endif
 
 namespace foretoken::calibrate {
 namespace {

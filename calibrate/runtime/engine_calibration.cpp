@@ -92,11 +92,11 @@ std::vector<StepInput> steps(std::int64_t vocab) {
     inputs.push_back(prompts(batch, tokens, vocab));
   }
   for (const std::int64_t batch : {1, 2, 4, 8, 16}) {
-    for (const std::int64_t context : {64, 512}) {
+    for (const std::int64_t context : {6, 40, 512}) {
       inputs.push_back(decodes(batch, context));
     }
   }
-  for (const auto& [batch, context] : {std::pair{1, 16}, {16, 16}, {1, 1024}, {16, 1024}}) {
+  for (const auto& [batch, context] : {std::pair{1, 160}, {16, 160}, {1, 1024}, {16, 1024}}) {
     inputs.push_back(decodes(batch, context));
   }
   return inputs;
@@ -160,12 +160,22 @@ class ProfileMaker {
   }
 
  private:
-  // sd of the logarithm of one quiet run about another: what the machine adds to any prediction.
+  // sd of the logarithm of one quiet run about another, at once or later: what the machine adds to
+  // any prediction.
   double repeatability() const {
-    constexpr double kLeast = 0.01, kMedianRangeOfThree = 1.588;  // of a standard normal
-    return samples_.spreads.empty()
-               ? kLeast
-               : std::max(kLeast, quantile(samples_.spreads, 0.5) / kMedianRangeOfThree);
+    // Medians for a standard normal: of the range of three, of the distance of two.
+    constexpr double kLeast = 0.01, kRangeOfThree = 1.588, kDistance = 0.954;
+    double sd = kLeast;
+    if (!samples_.spreads.empty()) {
+      sd = std::max(sd, quantile(samples_.spreads, 0.5) / kRangeOfThree);
+    }
+    if (!samples_.drifts.empty()) {
+      std::vector<double> distances(samples_.drifts.size());
+      std::transform(samples_.drifts.begin(), samples_.drifts.end(), distances.begin(),
+                     [](double drift) { return std::abs(drift); });
+      sd = std::max(sd, quantile(distances, 0.5) / kDistance);
+    }
+    return sd;
   }
 
   static void set(Profile& profile, const std::string& key, double value, const std::string& how,
@@ -341,6 +351,20 @@ void EngineSamples::add(const EngineSamples& other) {
     waits.push_back(wait);
   }
   spreads.insert(spreads.end(), other.spreads.begin(), other.spreads.end());
+  for (const double seconds : other.steps) {
+    steps.push_back(stated(seconds, kMixed));
+  }
+  drifts.insert(drifts.end(), other.drifts.begin(), other.drifts.end());
+}
+
+void EngineSamples::add_again(const EngineSamples& later) {
+  FT_CHECK(later.steps.size() == steps.size());
+  const std::size_t first = steps.size();
+  add(later);
+  for (std::size_t i = 0; i < first; ++i) {
+    drifts.push_back(std::log(steps[first + i] / steps[i]));
+  }
+  steps.resize(first);
 }
 
 namespace {
@@ -412,6 +436,7 @@ void add_step(EngineSamples& samples, const StepInput& input, const std::vector<
     const auto [least, most] = std::minmax_element(others.begin(), others.end());
     samples.spreads.push_back(std::log(*most / *least));
   }
+  samples.steps.push_back(quantile(others, 0.5));
   const auto sequences = static_cast<double>(input.prefill.size() + input.decode.size());
   samples.hosts.push_back({sequences, !input.prefill.empty(), quantile(hosts, 0.5)});
   if (wait.calls > 0) {
@@ -470,6 +495,15 @@ EngineSamples measure_engine(const ModelSpec& model, const PrecisionSpec& precis
   return samples;
 }
 
+EngineSamples together(const std::vector<EngineSamples>& samples) {
+  EngineSamples all;
+  all.tensor = samples.at(0).tensor;
+  for (const EngineSamples& one : samples) {
+    all.add(one);
+  }
+  return all;
+}
+
 Profile engine_profile(const EngineSamples& samples) { return ProfileMaker(samples).profile(); }
 
 nlohmann::json to_json(const EngineSamples& samples) {
@@ -486,6 +520,7 @@ nlohmann::json to_json(const EngineSamples& samples) {
     json["waits"].push_back({wait.calls, wait.bytes, wait.collective, wait.other});
   }
   json["spreads"] = samples.spreads;
+  json["steps"] = samples.steps;
   return json;
 }
 
@@ -505,6 +540,7 @@ EngineSamples samples_from_json(const nlohmann::json& json) {
     samples.waits.push_back({row.at(0), row.at(1), row.at(2), row.at(3)});
   }
   samples.spreads = json.at("spreads").get<std::vector<double>>();
+  samples.steps = json.at("steps").get<std::vector<double>>();
   return samples;
 }
 

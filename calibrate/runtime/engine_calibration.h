@@ -38,12 +38,19 @@ struct EngineSamples {
   std::vector<Wait> waits;  // two ranks or more
   // Of each step: largest over least time of its operators in the three runs kept, its logarithm.
   std::vector<double> spreads;
+  std::vector<double> steps;   // s, of each step's operators but the collectives
+  std::vector<double> drifts;  // of each step: its time when measured again later, its logarithm
   void add(const EngineSamples& other);  // REQUIRES: the same tensor degree
+  // What the same call of measure_engine found later: more samples, and what had moved meanwhile.
+  void add_again(const EngineSamples& later);
 };
 
 // Runs prefill and decode steps of many sizes on one model. `tensor` ranks work at the same time.
 EngineSamples measure_engine(const ModelSpec& model, const PrecisionSpec& precision, int tensor,
                              int rounds);
+
+// All of them at one pace. REQUIRES: one at least, of the same tensor degree.
+EngineSamples together(const std::vector<EngineSamples>& samples);
 
 // Fits and tables, with the error on shapes left out. bf16 GEMMs must be among the samples: their
 // peak is what attention is related to.

@@ -1,6 +1,7 @@
 #include "calibrate/runtime/verify.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -229,6 +230,18 @@ void add_families(VerifyReport& report, const std::string& phase, const FamilySe
   }
 }
 
+std::string pace_note(const VerifyReport& report) {
+  std::vector<std::string> first;
+  first.reserve(report.metrics.size());
+  for (const Metric& metric : report.metrics) {
+    first.push_back(fmt::format("{} {:.4g}", metric.name, metric.at_first));
+  }
+  return fmt::format(
+      "during the runs the sentinel took {:.3f} of the time that it took during the calibration; "
+      "predictions are stated at that pace of the cores, at the calibration's they would be {}",
+      *report.pace, fmt::join(first, ", "));
+}
+
 }  // namespace
 
 bool is_batch(const Workload& workload) {
@@ -312,13 +325,6 @@ VerifyReport verify(const Simulation& simulation, const VerifyOptions& options) 
   // The cores' clock is the host's to choose, and a prediction is for one.
   const double pace = kernels::median(used.paces);
   const Predicted predicted = predict(restated(simulation, pace));
-  if (calibrated != nullptr) {
-    report.pace = pace / calibrated->value;
-    report.notes.push_back(
-        fmt::format("during the runs the sentinel took {:.3f} of the time that it took during the "
-                    "calibration; predictions are stated at that pace of the cores",
-                    report.pace));
-  }
   const auto first_metrics = at_first.point.metrics();
   const std::map<std::string, double> before(first_metrics.begin(), first_metrics.end());
   for (const auto& [name, value] : predicted.point.metrics()) {
@@ -333,6 +339,10 @@ VerifyReport verify(const Simulation& simulation, const VerifyOptions& options) 
     report.metrics.push_back({name, value, before.at(name), interval->second,
                               kernels::median(measured->second),
                               median_interval(measured->second)});
+  }
+  if (calibrated != nullptr) {
+    report.pace = pace / calibrated->value;
+    report.notes.push_back(pace_note(report));
   }
   add_families(report, "steps with prompts", predicted.prefill, used.prefill);
   add_families(report, "decode steps", predicted.decode, used.decode);

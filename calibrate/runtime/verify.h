@@ -46,7 +46,8 @@ struct VerifyReport {
   std::string machine, date, commit, wire;
   bool stream = false;  // requests arrived over time; else all at once
   int repeats = 0, quiet_repeats = 0;
-  double pace = 1;  // the sentinel's time during the runs, over that during the calibration
+  // The sentinel's time during the runs, over that during the calibration where a profile has it.
+  std::optional<double> pace;
   std::vector<Metric> metrics;
   std::vector<FamilyRow> families;
   std::vector<std::string> notes;

@@ -59,7 +59,9 @@ nlohmann::ordered_json json(const VerifyReport& report, const ScenarioSpec& scen
   json["wire"] = report.wire;
   json["runs"] = report.repeats;
   json["quiet_runs"] = report.quiet_repeats;
-  json["pace"] = report.pace;
+  if (report.pace) {
+    json["pace"] = *report.pace;
+  }
   for (const Metric& metric : report.metrics) {
     json["metrics"][metric.name] = {
         {"predicted", metric.predicted},

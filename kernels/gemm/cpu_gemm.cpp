@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 #include "kernels/base/error.h"
 
@@ -206,22 +207,36 @@ void CpuGemm::prepare_int8_rows(const Job& job, std::int64_t first, std::int64_t
 }
 
 void CpuGemm::prepare_wide_rows(const Job& job, std::int64_t first, std::int64_t last) {
-  const std::int64_t k = job.descriptor.k, padded = job.weights.k_tiles * 32;
-  const bool fp8 = job.descriptor.format.activations == ActivationFormat::fp8_e4m3;
-  const auto* const bf16 = static_cast<const Bf16*>(job.activations.values);
-  const auto* const bytes = static_cast<const Fp8E4m3*>(job.activations.values);
-  const bool tiles = job.layout == ActivationLayout::tiles;
+  if (job.descriptor.format.activations == ActivationFormat::fp8_e4m3) {
+    prepare_wide_rows_of<Fp8E4m3>(job, first, last);
+  } else {
+    prepare_wide_rows_of<Bf16>(job, first, last);
+  }
+}
+
+template <typename In>
+void CpuGemm::prepare_wide_rows_of(const Job& job, std::int64_t first, std::int64_t last) {
+  const std::int64_t k = job.descriptor.k, tiles = job.weights.k_tiles, padded = tiles * 32;
+  const auto* const values = static_cast<const In*>(job.activations.values);
   for (std::int64_t row = first; row < last; ++row) {
-    for (std::int64_t i = 0; i < padded; ++i) {
-      const float value = i >= k ? 0.0F
-                          : fp8  ? to_float(bytes[row * k + i])
-                                 : to_float(bf16[row * k + i]);
-      if (tiles) {
-        activations_.as<Bf16>()[row / 16 * 16 * padded + i / 32 * 512 + row % 16 * 32 + i % 32] =
-            to_bf16(value);
+    const In* const in = values + row * k;
+    if (job.layout != ActivationLayout::tiles) {
+      float* const out = activations_.as<float>() + row * padded;
+      std::transform(in, in + k, out, [](In value) { return to_float(value); });
+      std::fill(out + k, out + padded, 0.0F);
+      continue;
+    }
+    Bf16* const out = activations_.as<Bf16>() + row / 16 * 16 * padded + row % 16 * 32;
+    for (std::int64_t tile = 0; tile < tiles; ++tile) {
+      const std::int64_t count = std::clamp<std::int64_t>(k - tile * 32, 0, 32);
+      Bf16* const part = out + tile * 512;
+      if constexpr (std::is_same_v<In, Bf16>) {
+        std::memcpy(part, in + tile * 32, static_cast<std::size_t>(count) * sizeof(Bf16));
       } else {
-        activations_.as<float>()[row * padded + i] = value;
+        std::transform(in + tile * 32, in + tile * 32 + count, part,
+                       [](In value) { return to_bf16(to_float(value)); });
       }
+      std::fill(part + count, part + 32, Bf16{});
     }
   }
 }

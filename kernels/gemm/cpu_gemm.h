@@ -67,6 +67,8 @@ class CpuGemm {
   void prepare_activations(Job& job);
   void prepare_int8_rows(const Job& job, std::int64_t first, std::int64_t last);
   void prepare_wide_rows(const Job& job, std::int64_t first, std::int64_t last);
+  template <typename In>
+  void prepare_wide_rows_of(const Job& job, std::int64_t first, std::int64_t last);
   void run_panel(const Job& job, Scratch& scratch, std::int64_t panel, std::int64_t first_row,
                  std::int64_t last_row);
   void run_int8_block(const Job& job, Scratch& scratch, const std::uint8_t* expanded,

@@ -130,6 +130,7 @@ TEST(EngineCalibration, PricesEveryOperatorOfTheModelItMeasured) {
   EXPECT_EQ(copy.operators, samples.operators);
   EXPECT_EQ(copy.hosts.size(), samples.hosts.size());
   EXPECT_EQ(copy.spreads, samples.spreads);
+  EXPECT_EQ(copy.steps, samples.steps);
   const CostModel cost(engine_profile(samples));
   const GraphBuilder builder(tiny_model(), {}, {});
   BatchShape batch;
@@ -152,6 +153,31 @@ TEST(EngineCalibration, WidensItsIntervalsOnAMachineThatDoesNotRepeatItself) {
   const double steady = engine_profile(samples).at("gemm.bf16.sd_family").value;
   EXPECT_GT(noisy, 0.15);
   EXPECT_GT(noisy, steady);
+}
+
+TEST(EngineCalibration, WidensItsIntervalsByWhatMovedUntilItWasMeasuredAgain) {
+  EngineSamples samples = measure_engine(tiny_model(), {}, 1, 1);
+  samples.spreads = {0.01};
+  EngineSamples later = samples;
+  for (double& seconds : later.steps) {
+    seconds *= 1.2;
+  }
+  EngineSamples same = samples;
+  same.add_again(samples);
+  EXPECT_EQ(same.drifts, std::vector<double>(samples.steps.size()));
+  EXPECT_EQ(same.steps, samples.steps);
+  EngineSamples moved = samples;
+  moved.add_again(later);
+  EXPECT_EQ(moved.operators.begin()->second.size(), 2 * samples.operators.begin()->second.size());
+  for (const double drift : moved.drifts) {
+    EXPECT_NEAR(drift, std::log(1.2), 1e-9);
+  }
+  const auto sd = [](const EngineSamples& of) {
+    return engine_profile(of).at("gemm.bf16.sd_family").value;
+  };
+  EXPECT_GT(sd(moved), 0.18);
+  EXPECT_GT(sd(moved), sd(same));
+  EXPECT_EQ(together({moved}).drifts, moved.drifts);
 }
 
 TEST(EngineCalibration, KeepsTheShapesOfOneModelOut) {
