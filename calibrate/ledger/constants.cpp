@@ -26,6 +26,8 @@ std::string constant_group(const LedgerRow& row) {
       return engine + (inference_max(row) ? " serving InferenceMAX" : " serving");
     case Harness::offline:
       return engine + (row.version == "0.14" ? " max load 0.14" : " max load");
+    case Harness::mlperf_offline:  // by the age of the code
+      return engine + (row.version == "v4.1" ? " max load 0.14" : " max load");
     case Harness::fixed_batch:
       break;
   }

@@ -1,6 +1,7 @@
 #include "calibrate/ledger/predict.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "calibrate/ledger/rules.h"
 #include "sim/config/cluster_reader.h"
@@ -15,13 +16,21 @@ namespace {
 constexpr std::int64_t kWaves = 4;
 constexpr double kLevel = 0.9;
 
-// Requests of fixed lengths that run at once.
+bool offline(const LedgerRow& row) {
+  return row.harness == Harness::offline || row.harness == Harness::mlperf_offline;
+}
+
+std::int64_t usual(const LengthSpec::Side& side) {
+  return side.kind == LengthSpec::Kind::lognormal ? std::llround(side.median) : side.high;
+}
+
+// Requests that run at once; of drawn lengths, about.
 std::int64_t slots(const ScenarioSpec& scenario, const CostModel& costs) {
   const GraphBuilder builder(scenario.model, scenario.precision, scenario.parallel);
   const MemoryPlan memory = plan_memory(builder, costs.profile(), scenario);
   const LengthSpec& lengths = scenario.workload.lengths;
   const std::int64_t blocks =
-      ceil_div(lengths.input.high + lengths.output.high - 1, scenario.engine.block_size);
+      ceil_div(usual(lengths.input) + usual(lengths.output) - 1, scenario.engine.block_size);
   return std::clamp<std::int64_t>(memory.blocks / blocks, 1, scenario.engine.max_num_seqs);
 }
 
@@ -29,11 +38,11 @@ std::int64_t slots(const ScenarioSpec& scenario, const CostModel& costs) {
 // simulated.
 double offline_rate(const RunRecord& run, std::int64_t requests) {
   std::vector<double> finish;
-  std::int64_t output = 0;
+  double output = 0;
   for (const RequestRecord& r : run.requests) {
     if (!r.failed()) {
       finish.push_back(to_seconds(r.finish));
-      output = r.output_tokens;
+      output += static_cast<double>(r.output_tokens);
     }
   }
   if (finish.empty()) {
@@ -41,17 +50,18 @@ double offline_rate(const RunRecord& run, std::int64_t requests) {
   }
   std::sort(finish.begin(), finish.end());
   const std::size_t count = finish.size();
+  const double mean_output = output / static_cast<double>(count);
   double end = finish.back();
   if (requests > static_cast<std::int64_t>(count)) {
     const std::size_t low = count / 4, high = 3 * count / 4;
     const double rate = static_cast<double>(high - low) / (finish[high] - finish[low]);
     end += static_cast<double>(requests - static_cast<std::int64_t>(count)) / rate;
   }
-  return static_cast<double>(requests * output) / end;
+  return static_cast<double>(requests) * mean_output / end;
 }
 
 std::map<std::string, double> metrics(const LedgerRow& row, const RunRecord& run) {
-  if (row.harness == Harness::offline) {
+  if (offline(row)) {
     return {{"output_tok_s", offline_rate(run, row.requests)}};
   }
   if (row.harness == Harness::fixed_batch) {
@@ -73,7 +83,7 @@ void shorten(const LedgerRow& row, ScenarioSpec& scenario, std::int64_t at_once)
   WorkloadSpec& workload = scenario.workload;
   if (row.harness == Harness::serving) {
     workload.requests = 2 * row.concurrency;
-  } else if (row.harness == Harness::offline) {
+  } else if (offline(row)) {
     workload.requests = std::min(row.requests, at_once);
   }
 }
@@ -118,7 +128,7 @@ LedgerPrediction predict(const LedgerRow& row, const CostModel& tables,
   try {
     ScenarioSpec scenario = make_scenario(row);
     const std::int64_t at_once = slots(scenario, *costs);
-    if (row.harness == Harness::offline) {
+    if (offline(row)) {
       scenario.workload.requests = std::min(row.requests, kWaves * at_once);
     }
     const Simulation simulation = make_simulation(row, scenario, costs);

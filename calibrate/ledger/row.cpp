@@ -1,8 +1,10 @@
 #include "calibrate/ledger/row.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "calibrate/import/csv_table.h"
+#include "calibrate/ledger/mlperf.h"
 
 namespace foretoken::calibrate {
 namespace {
@@ -111,18 +113,44 @@ void read_argonne(const std::string& folder, const std::string& file, bool layou
   }
 }
 
-// Their input lengths are not published, so that no scenario can be stated: counted, not scored.
+// The tables tell what a whole system did, of which one engine is scored, and no lengths: of the
+// output the mean is the ratio of the two rates, the input is the data set's (mlperf.cpp).
+void state_mlperf(const MlperfSettings& settings, int accelerators, double queries_per_s,
+                  LedgerRow& row) {
+  row.tensor = settings.tensor;
+  row.pipeline = settings.pipeline;
+  row.weights = settings.weights;
+  row.batch_size = settings.max_batch;
+  const int engines = std::max(1, accelerators / (settings.tensor * settings.pipeline));
+  // LoadGen asks for a tenth more than the expected rate would answer in the least time.
+  const auto wanted = static_cast<std::int64_t>(1.1 * queries_per_s * settings.least_seconds);
+  row.requests = std::max(settings.least_run, wanted) / engines;
+  row.measured["output_tok_s"] /= engines;
+}
+
 void read_mlperf(const std::string& folder, std::vector<LedgerRow>& out) {
   const std::string file = "mlperf_inference_v4.1_v5.1.csv";
-  const CsvTable table(folder + "/e2e/" + file, {"gpu", "model", "scenario"});
+  const CsvTable table(folder + "/e2e/" + file,
+                       {"round", "gpu", "model", "scenario", "tokens_per_s", "samples_per_s"});
   for (std::size_t i = 0; i < table.rows(); ++i) {
     LedgerRow row;
     row.file = file;
     row.id = std::to_string(i + 1);
-    row.harness = Harness::offline;
+    row.harness = Harness::mlperf_offline;
     row.gpu = table.text(i, "gpu");
     row.model = table.text(i, "model");
-    row.engine = "trtllm";
+    row.engine = table.text(i, "framework").starts_with("TensorRT") ? "trtllm" : "vLLM";
+    row.version = table.text(i, "round");
+    row.origin = table.text(i, "scenario");
+    row.system = table.text(i, "system");
+    const MlperfSettings* const settings = mlperf_settings(row);
+    if (settings != nullptr && !table.empty(i, "tokens_per_s") && row.origin == "Offline") {
+      const double tokens = table.number(i, "tokens_per_s");
+      row.output = std::llround(tokens / table.number(i, "samples_per_s"));
+      row.measured["output_tok_s"] = tokens;
+      const auto accelerators = table.integer(i, "n_accel_per_node") * table.integer(i, "nodes");
+      state_mlperf(*settings, static_cast<int>(accelerators), table.number(i, "target_qps"), row);
+    }
     out.push_back(row);
   }
 }

@@ -9,7 +9,7 @@
 namespace foretoken::calibrate {
 
 // How the load came: each is a harness with its own load generator.
-enum class Harness { serving, offline, fixed_batch };
+enum class Harness { serving, offline, fixed_batch, mlperf_offline };
 
 struct LedgerRow {
   std::string file, id;
@@ -17,6 +17,7 @@ struct LedgerRow {
   std::string gpu, model, engine, version;  // as published
   std::string weights;                      // bf16, fp8, nvfp4, or as published when unknown
   std::string origin;
+  std::string system;  // MLPerf: the name of what was run
   int tensor = 1, pipeline = 1, replicas = 1;
   std::int64_t concurrency = 0;  // closed loop; 0: not published
   std::int64_t batch_size = 0;   // the engine's, as published; 0: not published

@@ -6,6 +6,7 @@
 #include <array>
 #include <utility>
 
+#include "calibrate/ledger/mlperf.h"
 #include "sim/config/engine_presets.h"
 #include "sim/config/model_reader.h"
 
@@ -112,6 +113,9 @@ WorkloadSpec make_workload_spec(const LedgerRow& row) {
     workload.arrivals.jitter = Time(10'000'000'000);
     workload.requests = kRequestsPerClient * row.concurrency;
   } else {
+    if (row.harness == Harness::mlperf_offline) {
+      workload.lengths = mlperf_lengths(row);
+    }
     workload.arrivals.kind = ArrivalSpec::Kind::all_at_once;
     workload.requests = row.requests;
   }
@@ -147,6 +151,17 @@ void as_served(const LedgerRow& row, EngineSpec& engine) {
   }
 }
 
+// NVIDIA's settings of the run (mlperf.cpp).
+void as_submitted(const LedgerRow& row, EngineSpec& engine) {
+  const MlperfSettings& settings = *mlperf_settings(row);
+  engine.admission = Admission::prompt;  // MAX_UTILIZATION
+  engine.max_num_seqs = settings.max_batch;
+  engine.max_num_batched_tokens = settings.token_budget;
+  engine.gpu_memory_utilization = settings.kv_share;
+  const LengthSpec lengths = mlperf_lengths(row);
+  engine.max_model_len = lengths.input.high + lengths.output.high;
+}
+
 EngineSpec make_engine(const LedgerRow& row) {
   const std::string name = is_vllm(row) ? "vllm-v1" : engine_name(row);
   EngineSpec engine;
@@ -162,9 +177,25 @@ EngineSpec make_engine(const LedgerRow& row) {
     as_served(row, engine);
   }
   engine.max_model_len = row.input + row.output;  // as run, whatever the model was trained for
+  if (row.harness == Harness::mlperf_offline) {
+    as_submitted(row, engine);
+  }
   engine.max_num_seqs = static_cast<int>(std::min<std::int64_t>(
       engine.max_num_batched_tokens, std::max<std::int64_t>(engine.max_num_seqs, row.concurrency)));
   return engine;
+}
+
+// TensorRT-LLM 0.9 shares keys and values between the query heads of a group in heads of 128 or 256
+// in groups of 8 alone; else its masked multi-head kernel reads them for each head
+// (decoderXQARunner.h, shouldUse, in WhiteD2125/TensorRT-LLM@6ad7cf1; the tables' kernels share).
+bool reads_per_head(const LedgerRow& row) {
+  if (!is_trtllm(row) || row.harness != Harness::fixed_batch || row.version != "0.9") {
+    return false;
+  }
+  const ModelSpec model = config::read_model("scenarios/models/" + find_model(row.model) + ".yaml");
+  const int group = model.heads / model.kv_heads;
+  const bool shares = (model.head_dim == 128 || model.head_dim == 256) && group == 8;
+  return group > 1 && !shares;
 }
 
 }  // namespace
@@ -189,6 +220,8 @@ const std::vector<GpuFiles>& gpu_files() {
     list[0].vllm_context = "context_h100_sxm_vllm_0.24.0";
     list[0].vllm_generation = "generation_h100_sxm_vllm_0.24.0";
     list[1].vllm_as_on = "h100";
+    list[0].l2_bandwidth = list[1].l2_bandwidth = 5.5e12;  // general knowledge, not looked up
+    list[4].l2_bandwidth = 3.75e12;  // the fastest call of its decode table, 67 MB in its L2
     return list;
   }();
   return files;
@@ -220,15 +253,18 @@ std::string find_model(const std::string& published) {
 }
 
 void exclude(LedgerRow& row) {
-  const auto rule = [&](bool applies, const char* name) {
+  const auto rule = [&](bool applies, std::string_view name) {
     if (applies && row.excluded.empty()) {
       row.excluded = name;
     }
   };
   row.eligible = find_gpu(row.gpu) != nullptr && !find_model(row.model).empty();
-  rule(row.file.starts_with("mlperf"), "input lengths not published (MLPerf)");
   rule(find_gpu(row.gpu) == nullptr, "no GEMM tables of this GPU");
   rule(find_model(row.model).empty(), "no dense model of models.csv");
+  if (row.harness == Harness::mlperf_offline) {
+    const std::string_view reason = mlperf_excluded(row);
+    rule(!reason.empty(), reason);
+  }
   rule(!is_vllm(row) && !is_trtllm(row) && row.engine != "sglang", "no preset of this engine");
   rule(row.weights != "bf16" && row.weights != "fp8" && row.weights != "nvfp4",
        "quantisation without a table of this GPU, or not stated");
@@ -250,6 +286,7 @@ TableKey table_key(const LedgerRow& row) {
   TableKey key;
   key.gpu = find_gpu(row.gpu);
   key.vllm = is_vllm(row) && !(key.gpu->vllm_gemm.empty() && key.gpu->vllm_as_on.empty());
+  key.per_head = reads_per_head(row);
   key.all_reduce = is_vllm(row) ? "vllm" : is_trtllm(row) ? "trtllm" : "sglang";
   return key;
 }

@@ -20,6 +20,7 @@ struct GpuFiles {
   std::string vllm_gemm, vllm_context, vllm_generation;  // vLLM's own; empty: the above, or
   // the GPU of the same architecture whose ratio of vLLM's tables to TensorRT-LLM's holds here too
   std::string vllm_as_on;
+  double l2_bandwidth = 0;  // bytes/s, where old kernels are priced by it
 };
 const std::vector<GpuFiles>& gpu_files();
 // By our name or the rows' spelling. nullptr: no tables of this GPU.
@@ -42,6 +43,7 @@ struct TableKey {
   const GpuFiles* gpu = nullptr;
   bool vllm = false;
   std::string all_reduce;  // framework and backend in the all-reduce table
+  bool per_head = false;   // decode attention reads keys and values once a query head
   auto operator<=>(const TableKey&) const = default;  // NOLINT(modernize-use-nullptr): false
 };
 TableKey table_key(const LedgerRow& row);

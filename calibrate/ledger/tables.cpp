@@ -161,6 +161,10 @@ std::shared_ptr<const CostModel> make_costs(const std::string& folder, const Tab
     // TensorRT-LLM's attention operator rotates and stores; vLLM's tables time the kernel alone.
     profile.parameters["attention.includes_rope"] = {1, Provenance::imported, gpu.context};
   }
+  if (key.per_head && gpu.l2_bandwidth > 0) {
+    profile.parameters["attention.decode.per_head_bandwidth"] = {gpu.l2_bandwidth,
+                                                                 Provenance::assumed, "L2"};
+  }
   add_all_reduce(profile, folder, key);
   // What repeated measurements of one table differ by. What versions of an engine and machines
   // differ by is in the residual that the fit of the constants leaves (constants.csv).

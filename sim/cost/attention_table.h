@@ -9,7 +9,8 @@
 //
 // Calls of one kind are interpolated as multiples of the time that their work takes at the device's
 // rates, so that beyond the last sample the time grows with the work: tables end at batches that
-// engines exceed.
+// engines exceed. Decode keeps there the better multiple of the longest calls of its batch and the
+// largest batches of its length.
 #pragma once
 
 #include <array>
@@ -47,6 +48,8 @@ class AttentionTable {
   struct Entry {
     Layout layout;
     SampleGrid grid;
+    // Decode: the same samples, by length first.
+    std::optional<SampleGrid> by_length;
   };
   struct Rates {
     double bandwidth = 0;  // bytes/s

@@ -166,6 +166,7 @@ struct CostModel::Impl {
   std::map<std::string, AllReduces, std::less<>> all_reduces;  // by the table's name
   double sd_engine_all_reduce = 0, sd_all_reduce = 0;
   bool quantise_included = false;  // GEMM samples contain the quantisation of their activations
+  double per_head_bandwidth = 0;   // 0: query heads of a group share their keys and values
   bool rope_included = false;      // attention samples contain rope and kv_cache_write
   // Formats are resolved when first asked for: a scenario uses two or three of the hundreds
   // possible.
@@ -209,6 +210,7 @@ CostModel::CostModel(Profile profile) {
   }
   impl->quantise_included = p.value_or("elementwise.quantise_in_gemm", 0) > 0;
   impl->rope_included = p.value_or("attention.includes_rope", 0) > 0;
+  impl->per_head_bandwidth = p.value_or("attention.decode.per_head_bandwidth", 0);
   impl->prefill = prefill_line(p);
   impl->decode = decode_line(p);
   impl->elementwise = elementwise_line(p);
@@ -265,7 +267,11 @@ const GemmRoofline& CostModel::gemm_roofline(const GemmOp& op) const {
 
 Estimate CostModel::attention(const AttentionOp& op) const {
   if (const auto measured = impl_->attention.price(op)) {
-    Estimate estimate = family_estimate(measured->seconds, impl_->sd_attention,
+    double seconds = measured->seconds;
+    if (op.decode && impl_->per_head_bandwidth > 0) {
+      seconds = std::max(seconds, per_head_bytes(op) / impl_->per_head_bandwidth);
+    }
+    Estimate estimate = family_estimate(seconds, impl_->sd_attention,
                                         op.decode ? kDecodeKey : kPrefillKey, measured->provenance);
     estimate.extrapolated = !measured->inside;
     return estimate;

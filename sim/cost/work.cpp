@@ -62,4 +62,8 @@ double decode_bytes(const AttentionOp& op) {
          row_bytes(op) * static_cast<double>(op.sequences);
 }
 
+double per_head_bytes(const AttentionOp& op) {
+  return static_cast<double>(op.kv_tokens) * op.heads / op.kv_heads * kv_bytes_per_token(op);
+}
+
 }  // namespace foretoken

@@ -21,5 +21,7 @@ double attended_pairs(const PrefillChunk& chunk, std::int64_t window);
 double prefill_flops(const AttentionOp& op);
 double prefill_bytes(const AttentionOp& op);
 double decode_bytes(const AttentionOp& op);
+// Keys and values of decode when each query head reads its own.
+double per_head_bytes(const AttentionOp& op);
 
 }  // namespace foretoken

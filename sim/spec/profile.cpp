@@ -32,6 +32,8 @@ constexpr std::array kKeys{
     ProfileKey{"attention.decode.bandwidth_efficiency", Unit::fraction,
                "share of memory bandwidth in decode attention"},
     ProfileKey{"attention.decode.t0", Unit::time, "fixed time of one decode attention call"},
+    ProfileKey{"attention.decode.per_head_bandwidth", Unit::bandwidth,
+               "rate of keys and values from L2 to kernels that read them once a query head"},
     ProfileKey{"attention.sd_family", Unit::number, "spread (log) of attention"},
     ProfileKey{"attention.includes_rope", Unit::number,
                "1: attention samples contain rotary embedding and the write to the cache"},

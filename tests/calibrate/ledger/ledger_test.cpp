@@ -70,6 +70,23 @@ TEST(LedgerRules, Budgets_and_waits_are_those_of_the_scripts) {
   EXPECT_EQ(make_scenario(row).precision.kv_cache, kFp8);
 }
 
+// Eight query heads a key in heads of 128 (Llama-2-70B) are shared, four (Mistral) or 29 in heads
+// of 64 (Falcon) are not, one (Llama-2-7B) has nothing to share.
+TEST(LedgerRules, Decode_kernels_of_tensorrt_llm_0_9_share_keys_between_eight_heads_alone) {
+  LedgerRow row = serving_row();
+  row.harness = Harness::fixed_batch;
+  row.version = "0.9";
+  for (const auto& [model, per_head] : std::map<std::string, bool>{{"Llama2 70B", false},
+                                                                   {"Llama2 7B", false},
+                                                                   {"Mistral 7B", true},
+                                                                   {"Falcon 180B", true}}) {
+    row.model = model;
+    EXPECT_EQ(table_key(row).per_head, per_head) << model;
+  }
+  row.version = "0.20";
+  EXPECT_FALSE(table_key(row).per_head);
+}
+
 TEST(LedgerRules, Exclusions_look_at_what_was_run_never_at_what_was_measured) {
   for (const double measured : {1e-3, 1.0, 1e6}) {
     LedgerRow row = serving_row();

@@ -165,6 +165,25 @@ TEST(CostModel, Decode_takes_its_bytes_at_the_stated_share_of_the_bandwidth) {
   EXPECT_DOUBLE_EQ(model.attention(op).seconds, 3e-6 + bytes / 0.5e12);
 }
 
+// 1e6 cached tokens of 4 KiB for 8 heads, each read by four query heads: 16.4 GB at 1e13 bytes/s.
+TEST(CostModel, Kernels_that_read_once_a_query_head_take_at_least_the_rate_of_the_cache) {
+  Profile profile = datasheet();
+  profile.samples["attention.decode.bf16"].samples.push_back({{32, 8, 128, 0, 100, 10000}, 1e-3});
+  AttentionOp op;
+  op.decode = true;
+  op.heads = 32;
+  op.kv_heads = 8;
+  op.head_dim = 128;
+  op.kv_cache = kBf16;
+  op.sequences = 100;
+  op.kv_tokens = 1000000;
+  EXPECT_NEAR(CostModel(profile).attention(op).seconds, 1e-3, 1e-12);
+  set(profile, "attention.decode.per_head_bandwidth", 1e13);
+  EXPECT_NEAR(CostModel(profile).attention(op).seconds, 4 * 4.096e-4, 1e-12);
+  set(profile, "attention.decode.per_head_bandwidth", 1e14);
+  EXPECT_NEAR(CostModel(profile).attention(op).seconds, 1e-3, 1e-12);
+}
+
 TEST(CostModel, Elementwise_and_host_are_lines) {
   Profile profile = datasheet();
   set(profile, "elementwise.t0", 1e-6, Provenance::measured);
