@@ -103,6 +103,7 @@ struct CpuBench::Impl {
   std::vector<double> recent;  // readings of the sentinel on one core
   // The sentinel, one a core: workers and operands of their own.
   k::WorkerPool peer_workers{1};
+  CorePair pair;
   std::unique_ptr<GemmSubject> fixed, peer_fixed;
   std::uint64_t checksum = 0;  // of what was read, so that reading cannot be left out
   std::map<std::pair<int, int>, std::map<k::KvFormat, std::unique_ptr<KvPool>>> kv;
@@ -157,7 +158,7 @@ struct CpuBench::Impl {
 
   double pair_sentinel() {
     double seconds[2] = {};
-    run_pair(main_core(), other_core(), [&](int rank) {
+    pair.run(main_core(), other_core(), [&](int rank) {
       GemmSubject& subject = rank == 0 ? *fixed : *peer_fixed;
       subject.run(false);  // brings its operands into that core's cache
       seconds[rank] = best_of_four(subject);
@@ -269,7 +270,7 @@ class Cases {
             std::uint64_t sums[2] = {};
             for (int i = 0; i < 4; ++i) {
               const std::byte* const parts[2] = {b.pool.next(count), b.pool.next(count)};
-              times.push_back(run_pair(b.main_core(), b.other_core(), [&](int rank) {
+              times.push_back(b.pair.run(b.main_core(), b.other_core(), [&](int rank) {
                                 sums[rank] += read_all(parts[rank], count);
                               }).seconds);
             }
@@ -464,7 +465,7 @@ class Cases {
               run_codec(phase, (*ranks)[static_cast<std::size_t>(rank)]);
             });
           }
-          return time_together(b.main_core(), b.other_core(), placements, seconds / 2);
+          return time_together(b.pair, b.main_core(), b.other_core(), placements, seconds / 2);
         },
         b_.two_cores() ? 2 : 1, &Timing::best);
   }
@@ -519,7 +520,7 @@ class Cases {
           if (wires.empty()) {
             wires = make_wires(wire);
           }
-          return time_all_reduce(b.main_core(), b.other_core(), wires, k::parse_wire_format(format),
+          return time_all_reduce(b.pair, b.main_core(), b.other_core(), wires, k::parse_wire_format(format),
                                  static_cast<std::size_t>(bytes), 2 * seconds);
         },
         2);

@@ -66,7 +66,7 @@ std::vector<Wire> make_wires(PairWire kind) {
   return wires;
 }
 
-Timing time_all_reduce(int core_a, int core_b, std::vector<Wire>& wires,
+Timing time_all_reduce(CorePair& pair, int core_a, int core_b, std::vector<Wire>& wires,
                        const k::WireFormat& format, std::size_t bytes, double seconds) {
   k::CollectiveDesc desc;
   desc.type = k::ValueType::bf16;
@@ -88,12 +88,12 @@ Timing time_all_reduce(int core_a, int core_b, std::vector<Wire>& wires,
         rank.in[n] = k::to_bf16(static_cast<float>(n * 37 % 256) / 128 - 1);
       }
     }
-    calls.emplace_back([&pair = placements[p]](int rank) {
-      Rank& own = pair[static_cast<std::size_t>(rank)];
+    calls.emplace_back([&ranks = placements[p]](int rank) {
+      Rank& own = ranks[static_cast<std::size_t>(rank)];
       own.collective->run(own.in.data(), own.out.data());
     });
   }
-  return time_together(core_a, core_b, calls, seconds);
+  return time_together(pair, core_a, core_b, calls, seconds);
 }
 
 int placements_for(std::size_t bytes) {
@@ -104,10 +104,11 @@ int placements_for(std::size_t bytes) {
 
 namespace {
 
-Timing time_placement(int core_a, int core_b, const std::function<void(int rank)>& call,
-                      double seconds, std::size_t fewest) {
+Timing time_placement(CorePair& pair, int core_a, int core_b,
+                      const std::function<void(int rank)>& call, double seconds,
+                      std::size_t fewest) {
   const auto sample = [&](int calls) {
-    return run_pair(core_a, core_b, [&](int rank) {
+    return pair.run(core_a, core_b, [&](int rank) {
       for (int i = 0; i < calls; ++i) {
         call(rank);
       }
@@ -116,10 +117,10 @@ Timing time_placement(int core_a, int core_b, const std::function<void(int rank)
   sample(1);
   double once = sample(1).seconds;
   if (once < 1e-4) {
-    once = std::max(sample(8).seconds / 8, 1e-7);
+    once = std::max(sample(64).seconds / 64, 5e-8);
   }
   // Groups of at least 200 us: the start of the threads must not show.
-  const int calls = std::clamp(static_cast<int>(2e-4 / once), 1, 1000);
+  const int calls = std::clamp(static_cast<int>(2e-4 / once), 1, 4000);
   std::vector<double> clean, all;
   const double begin = now_seconds();
   while (all.size() < fewest || (now_seconds() - begin < seconds && all.size() < 200)) {
@@ -137,13 +138,13 @@ Timing time_placement(int core_a, int core_b, const std::function<void(int rank)
 
 }  // namespace
 
-Timing time_together(int core_a, int core_b,
+Timing time_together(CorePair& pair, int core_a, int core_b,
                      const std::vector<std::function<void(int rank)>>& placements, double seconds) {
   const std::size_t fewest = std::max(kFewestClean, kFewestSamples / placements.size());
   const auto count = static_cast<double>(placements.size());
   Timing sum;
   for (const auto& call : placements) {
-    const Timing timing = time_placement(core_a, core_b, call, seconds / count, fewest);
+    const Timing timing = time_placement(pair, core_a, core_b, call, seconds / count, fewest);
     for (double Timing::*field :
          {&Timing::best, &Timing::lower, &Timing::median, &Timing::p90, &Timing::spread}) {
       sum.*field += timing.*field / count;

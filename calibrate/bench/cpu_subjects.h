@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "calibrate/bench/machine.h"
+#include "calibrate/bench/thread_pair.h"
 #include "calibrate/bench/timing.h"
 #include "kernels/codec/codec.h"
 #include "kernels/collective/collective.h"
@@ -90,7 +91,7 @@ using Wire = std::vector<std::unique_ptr<kernels::Transport>>;  // both ranks' e
 // goes over the loopback.
 std::vector<Wire> make_wires(PairWire kind);
 // A two-step all-reduce of `bytes` of bf16 a rank.
-Timing time_all_reduce(int core_a, int core_b, std::vector<Wire>& wires,
+Timing time_all_reduce(CorePair& pair, int core_a, int core_b, std::vector<Wire>& wires,
                        const kernels::WireFormat& format, std::size_t bytes, double seconds);
 
 // Two cores making the same calls at once, each with its own operands: s of one call. Cores of one
@@ -99,7 +100,7 @@ Timing time_all_reduce(int core_a, int core_b, std::vector<Wire>& wires,
 // decides how far it is from either core: the same call on other memory takes up to a half longer,
 // again and again, and a program has no say in it. So every call of `placements` has memory of its
 // own, and the statistics are means over them.
-Timing time_together(int core_a, int core_b,
+Timing time_together(CorePair& pair, int core_a, int core_b,
                      const std::vector<std::function<void(int rank)>>& placements, double seconds);
 // As many as a case that touches `bytes` of memory needs.
 int placements_for(std::size_t bytes);

@@ -2,7 +2,7 @@
 
 #include <sched.h>
 
-#include <thread>
+#include <utility>
 
 #include "calibrate/bench/machine.h"
 #include "calibrate/bench/timing.h"
@@ -27,35 +27,67 @@ void SpinBarrier::wait() {
   }
 }
 
-PairTime run_pair(int core_a, int core_b, const std::function<void(int rank)>& body) {
+CorePair::CorePair() : peer_([this] { serve(); }) {}
+
+CorePair::~CorePair() {
+  stop_.store(true);
+  calls_.fetch_add(1, std::memory_order_release);
+  calls_.notify_one();
+  peer_.join();
+}
+
+CorePair::Outcome CorePair::work(int rank, int core, const std::function<void(int rank)>& body) {
+  Outcome outcome;
+  pin_to_core(core);
+  barrier_.wait();
+  const long switches = involuntary_switches();
+  try {
+    body(rank);
+  } catch (...) {
+    outcome.failure = std::current_exception();
+  }
+  outcome.disturbed = involuntary_switches() != switches;
+  return outcome;
+}
+
+void CorePair::serve() {
+  constexpr double kAwake = 2e-4;  // s without a call
+  for (int done = 0;; ++done) {
+    const double begin = now_seconds();
+    while (calls_.load(std::memory_order_acquire) == done && now_seconds() - begin < kAwake) {
+    }
+    calls_.wait(done, std::memory_order_acquire);
+    if (stop_.load()) {
+      return;
+    }
+    peer_outcome_ = work(1, peer_core_, *body_);
+    barrier_.wait();
+  }
+}
+
+PairTime CorePair::run(int core_a, int core_b, const std::function<void(int rank)>& body) {
   cpu_set_t before;
   CPU_ZERO(&before);
   sched_getaffinity(0, sizeof before, &before);
-  SpinBarrier barrier;
-  bool peer_disturbed = false;
-  const auto work = [&](int rank, int core) {
-    pin_to_core(core);
-    barrier.wait();
-    const long switches = involuntary_switches();
+  body_ = &body;
+  peer_core_ = core_b;
+  calls_.fetch_add(1, std::memory_order_release);
+  calls_.notify_one();
+  double start = 0;
+  const Outcome own = work(0, core_a, [&](int rank) {
+    start = now_seconds();
     body(rank);
-    return involuntary_switches() != switches;
-  };
-  std::thread peer([&] {
-    peer_disturbed = work(1, core_b);
-    barrier.wait();
   });
+  barrier_.wait();
   PairTime time;
-  pin_to_core(core_a);
-  barrier.wait();
-  const long switches = involuntary_switches();
-  const double start = now_seconds();
-  body(0);
-  barrier.wait();
   time.seconds = now_seconds() - start;
-  time.disturbed = involuntary_switches() != switches;
-  peer.join();
-  time.disturbed = time.disturbed || peer_disturbed;
   sched_setaffinity(0, sizeof before, &before);
+  for (const Outcome* outcome : {&own, &std::as_const(peer_outcome_)}) {
+    if (outcome->failure) {
+      std::rethrow_exception(outcome->failure);
+    }
+    time.disturbed = time.disturbed || outcome->disturbed;
+  }
   return time;
 }
 

@@ -68,6 +68,9 @@ Sentinel::Sentinel(std::vector<int> cores, int ranks)
   for (int i = 0; i < watched_; ++i) {
     work_.push_back(std::make_unique<Work>());
   }
+  if (watched_ > 1) {
+    pair_ = std::make_unique<calibrate::CorePair>();
+  }
   calibrate::pin_to_core(cores_[at_]);
   if (readings(watched_).empty()) {
     const double end = calibrate::now_seconds() + kFirstLook;
@@ -85,7 +88,7 @@ double Sentinel::seconds() {
     slowest = work_[0]->seconds();
   } else {
     std::array<double, kMostCores> each{};
-    calibrate::run_pair(cores_[0], cores_[1], [&](int rank) {
+    pair_->run(cores_[0], cores_[1], [&](int rank) {
       const auto i = static_cast<std::size_t>(rank);
       each[i] = work_[i]->seconds();
     });

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "calibrate/bench/thread_pair.h"
 #include "calibrate/runtime/executor.h"
 
 namespace foretoken::runtime {
@@ -39,6 +40,7 @@ class Sentinel {
   std::size_t at_ = 0;  // of a rank alone: the core it is on
   int watched_;
   std::vector<std::unique_ptr<Work>> work_;  // one a watched core
+  std::unique_ptr<calibrate::CorePair> pair_;  // where two are watched
 };
 
 // What comes and goes while a run lasts: its layers do the same work, and the time that one took

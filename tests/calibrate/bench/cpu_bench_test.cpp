@@ -81,9 +81,10 @@ TEST(CpuBench, Only_what_is_asked_for_is_measured) {
 
 TEST(CpuSubjects, An_all_reduce_over_either_wire_takes_time) {
   const auto cores = this_machine().cores;
+  CorePair pair;
   for (const PairWire wire : {PairWire::threads, PairWire::tcp}) {
     auto wires = make_wires(wire);
-    const Timing timing = time_all_reduce(cores.front(), cores.back(), wires,
+    const Timing timing = time_all_reduce(pair, cores.front(), cores.back(), wires,
                                           kernels::parse_wire_format("int8"), 4096, 0);
     EXPECT_GE(timing.samples, 3);
     EXPECT_GT(timing.best, 0);
