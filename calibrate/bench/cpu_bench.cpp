@@ -101,10 +101,7 @@ struct CpuBench::Impl {
   k::WorkerPool workers{1};
   std::size_t core = 0;        // index of the core in use
   std::vector<double> recent;  // readings of the sentinel on one core
-  // The sentinel, one a core: workers and operands of their own.
-  k::WorkerPool peer_workers{1};
   CorePair pair;
-  std::unique_ptr<GemmSubject> fixed, peer_fixed;
   std::uint64_t checksum = 0;  // of what was read, so that reading cannot be left out
   std::map<std::pair<int, int>, std::map<k::KvFormat, std::unique_ptr<KvPool>>> kv;
   std::map<PairWire, std::vector<Wire>> wires;
@@ -115,12 +112,10 @@ struct CpuBench::Impl {
     CPU_ZERO(&before);
     sched_getaffinity(0, sizeof before, &before);
     pin_to_core(main_core());
-    fixed = std::make_unique<GemmSubject>(k::GemmFormat{}, 128, 768, 768, pool, workers);
-    peer_fixed = std::make_unique<GemmSubject>(k::GemmFormat{}, 128, 768, 768, pool, peer_workers);
     // Clocks and licences of wide instructions settle within some milliseconds.
     const double start = now_seconds();
     while (now_seconds() - start < 0.2) {
-      fixed->run(false);
+      sentinel_seconds();
     }
   }
 
@@ -138,50 +133,36 @@ struct CpuBench::Impl {
   int other_core() const { return machine.cores[(core + 1) % machine.cores.size()]; }
   bool two_cores() const { return machine.cores.size() >= 2; }
 
-  static double best_of_four(GemmSubject& subject) {
-    double best = std::numeric_limits<double>::infinity();
-    for (int i = 0; i < 4; ++i) {
-      const double start = now_seconds();
-      subject.run(false);
-      best = std::min(best, now_seconds() - start);
-    }
-    return best;
-  }
-
-  double fixed_kernel() {
+  double here() {
     constexpr std::ptrdiff_t kRecent = 200;
-    recent.push_back(best_of_four(*fixed));
-    const double best = recent.back();
+    const double seconds = sentinel_seconds();
+    recent.push_back(seconds);
     recent.erase(recent.begin(), recent.end() - std::min(std::ssize(recent), kRecent));
-    return best;
+    return seconds;
   }
 
   double pair_sentinel() {
     double seconds[2] = {};
-    pair.run(main_core(), other_core(), [&](int rank) {
-      GemmSubject& subject = rank == 0 ? *fixed : *peer_fixed;
-      subject.run(false);  // brings its operands into that core's cache
-      seconds[rank] = best_of_four(subject);
-    });
+    pair.run(main_core(), other_core(), [&](int rank) { seconds[rank] = sentinel_seconds(); });
     return std::max(seconds[0], seconds[1]);
   }
 
+  // Moves to the other core where this one is disturbed and that one less.
   double sentinel() {
-    const double here = fixed_kernel();
-    if (!two_cores() || here <= kQuiet * usual_reading(recent)) {
-      return here;
+    const double first = here();
+    if (!two_cores() || first <= kQuiet * usual_reading(recent)) {
+      return first;
     }
     const std::size_t was = core;
     core = (core + 1) % machine.cores.size();
     pin_to_core(main_core());
-    fixed_kernel();  // brings its operands into that core's cache
-    const double there = fixed_kernel();
-    if (there < here) {
+    const double there = here();
+    if (there < first) {
       return there;
     }
     core = was;
     pin_to_core(main_core());
-    return fixed_kernel();
+    return here();
   }
 
   KvPool& kv_pool(int kv_heads, int head_dim, k::KvFormat format) {

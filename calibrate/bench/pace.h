@@ -1,7 +1,7 @@
 // How fast a core is right now. A host lends its cores at clocks that change by a sixth within
 // minutes, and its other guests share their execution units for milliseconds or minutes: a
-// sentinel, a fixed piece of compute-bound work, sees both. Clocks are accounted for, neighbours
-// are avoided.
+// sentinel, a fixed piece of arithmetic, sees both. Clocks are accounted for, neighbours are
+// avoided.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,13 @@
 #include <vector>
 
 namespace foretoken::calibrate {
+
+// A reading of the sentinel on the calling thread's core: s of arithmetic that keeps the vector
+// units busy in every cycle and touches no memory, median of five pieces of some 50 us. A clock
+// moves it in proportion and a neighbour on the same physical core doubles it. (A GEMM is no
+// sentinel: on a Zen 4 it takes 5 to 10 % longer beside a neighbour that slows other vector code
+// down by 60 to 100 %.)
+double sentinel_seconds();
 
 // Of a sentinel's readings (s): the middle of the densest tenth-wide crowd among those within a
 // quarter, the range of clocks, of the lowest crowd that is worth the name (a tenth as dense as the

@@ -13,61 +13,54 @@
 #include "calibrate/bench/thread_pair.h"
 #include "calibrate/bench/timing.h"
 #include "calibrate/fit/search.h"
-#include "kernels/base/rounds.h"
-#include "kernels/gemm/cpu_gemm.h"
-#include "kernels/gemm/synthetic.h"
 #include "sim/core/error.h"
 
 namespace foretoken::runtime {
 namespace {
 
-constexpr std::int64_t kRows = 64, kWidth = 512;
 constexpr int kMostCores = 2;       // watched at once
 constexpr double kFirstLook = 0.5;  // s for a first idea of a fast reading
 
+constexpr double kBetween = 0.004;  // s between readings while waiting
+
+class Readings {
+ public:
+  void add(double seconds) { all_.push_back(seconds); }
+  bool empty() const { return all_.empty(); }
+  // Looked for anew when they have become a fiftieth more.
+  double usual() {
+    if (50 * all_.size() >= 51 * known_) {
+      known_ = all_.size();
+      usual_ = calibrate::usual_reading(all_);
+    }
+    return usual_;
+  }
+
+ private:
+  std::vector<double> all_;
+  std::size_t known_ = 0;
+  double usual_ = 0;
+};
+
 // Of this process, by the number of cores that worked at once: two that share a cache or an
 // execution unit slow each other down.
-std::vector<double>& readings(int cores) {
-  static std::array<std::vector<double>, kMostCores + 1> all;
+Readings& readings(int cores) {
+  static std::array<Readings, kMostCores + 1> all;
   return all.at(static_cast<std::size_t>(cores));
 }
 
+void stay_busy(double seconds) {
+  const double end = calibrate::now_seconds() + seconds;
+  while (calibrate::now_seconds() < end) {
+  }
+}
+
 }  // namespace
-
-// In cache: what moves it moves the measurement beside it.
-struct Sentinel::Work {
-  kernels::WorkerPool pool{1};
-  kernels::CpuGemm gemm{pool};
-  kernels::PackedWeights weights = kernels::pack_from_fp32(
-      kernels::synthetic_matrix(kernels::SyntheticKind::normal, kWidth, kWidth, 1), kWidth, kWidth,
-      {});
-  std::vector<kernels::Bf16> in =
-      std::vector<kernels::Bf16>(kRows * kWidth, kernels::to_bf16(0.5F));
-  std::vector<kernels::Bf16> out = std::vector<kernels::Bf16>(kRows * kWidth);
-
-  void run() {
-    gemm.run({kRows, kWidth, kWidth, {}, kernels::OutputType::bf16}, weights, {in.data(), nullptr},
-             out.data());
-  }
-  double seconds() {
-    constexpr int kTimes = 5, kCalls = 3;
-    run();
-    std::vector<double> times;
-    times.reserve(kTimes);
-    for (int i = 0; i < kTimes; ++i) {
-      times.push_back(kernels::wall_seconds(kCalls, [&] { run(); }));
-    }
-    return kernels::median(times);
-  }
-};
 
 Sentinel::Sentinel(std::vector<int> cores, int ranks)
     : cores_(std::move(cores)),
       watched_(std::min({ranks, static_cast<int>(cores_.size()), kMostCores})) {
   FT_CHECK(!cores_.empty());
-  for (int i = 0; i < watched_; ++i) {
-    work_.push_back(std::make_unique<Work>());
-  }
   if (watched_ > 1) {
     pair_ = std::make_unique<calibrate::CorePair>();
   }
@@ -76,6 +69,7 @@ Sentinel::Sentinel(std::vector<int> cores, int ranks)
     const double end = calibrate::now_seconds() + kFirstLook;
     while (calibrate::now_seconds() < end) {
       seconds();
+      stay_busy(kBetween);
     }
   }
 }
@@ -85,21 +79,21 @@ Sentinel::~Sentinel() = default;
 double Sentinel::seconds() {
   double slowest = 0;
   if (watched_ == 1) {
-    slowest = work_[0]->seconds();
+    slowest = calibrate::sentinel_seconds();
   } else {
     std::array<double, kMostCores> each{};
     pair_->run(cores_[0], cores_[1], [&](int rank) {
       const auto i = static_cast<std::size_t>(rank);
-      each[i] = work_[i]->seconds();
+      each[i] = calibrate::sentinel_seconds();
     });
     slowest = std::max(each[0], each[1]);
   }
-  readings(watched_).push_back(slowest);
+  readings(watched_).add(slowest);
   return slowest;
 }
 
 double Sentinel::level(double seconds, int cores) {
-  return seconds / calibrate::usual_reading(readings(cores)) - 1;
+  return seconds / readings(cores).usual() - 1;
 }
 
 double Sentinel::wait(double patience) {
@@ -111,6 +105,7 @@ double Sentinel::wait(double patience) {
       if (level(reading, watched_) <= kQuietLevel || calibrate::now_seconds() > end) {
         return reading;
       }
+      stay_busy(kBetween);  // asleep, a virtual core may wake up in another place
     }
     if (watched_ == 1 && cores_.size() > 1) {
       at_ = (at_ + 1) % cores_.size();

@@ -35,11 +35,9 @@ class Sentinel {
   double wait(double patience);
 
  private:
-  struct Work;
   std::vector<int> cores_;
   std::size_t at_ = 0;  // of a rank alone: the core it is on
   int watched_;
-  std::vector<std::unique_ptr<Work>> work_;  // one a watched core
   std::unique_ptr<calibrate::CorePair> pair_;  // where two are watched
 };
 
