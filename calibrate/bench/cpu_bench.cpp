@@ -141,12 +141,6 @@ struct CpuBench::Impl {
     return seconds;
   }
 
-  double pair_sentinel() {
-    double seconds[2] = {};
-    pair.run(main_core(), other_core(), [&](int rank) { seconds[rank] = sentinel_seconds(); });
-    return std::max(seconds[0], seconds[1]);
-  }
-
   // Moves to the other core where this one is disturbed and that one less.
   double sentinel() {
     const double first = here();
@@ -251,9 +245,11 @@ class Cases {
             std::uint64_t sums[2] = {};
             for (int i = 0; i < 4; ++i) {
               const std::byte* const parts[2] = {b.pool.next(count), b.pool.next(count)};
-              times.push_back(b.pair.run(b.main_core(), b.other_core(), [&](int rank) {
-                                sums[rank] += read_all(parts[rank], count);
-                              }).seconds);
+              times.push_back(
+                  b.pair
+                      .run(b.main_core(), b.other_core(),
+                           [&](int rank) { sums[rank] += read_all(parts[rank], count); })
+                      .seconds);
             }
             b.checksum += sums[0] + sums[1];
             return summarise(times);
@@ -446,7 +442,7 @@ class Cases {
               run_codec(phase, (*ranks)[static_cast<std::size_t>(rank)]);
             });
           }
-          return time_together(b.pair, b.main_core(), b.other_core(), placements, seconds / 2);
+          return time_together(b.pair, b.main_core(), b.other_core(), placements, seconds);
         },
         b_.two_cores() ? 2 : 1, &Timing::best);
   }
@@ -501,8 +497,9 @@ class Cases {
           if (wires.empty()) {
             wires = make_wires(wire);
           }
-          return time_all_reduce(b.pair, b.main_core(), b.other_core(), wires, k::parse_wire_format(format),
-                                 static_cast<std::size_t>(bytes), 2 * seconds);
+          return time_all_reduce(b.pair, b.main_core(), b.other_core(), wires,
+                                 k::parse_wire_format(format), static_cast<std::size_t>(bytes),
+                                 2 * seconds);
         },
         2);
   }
@@ -534,7 +531,8 @@ std::vector<BenchCase> CpuBench::cases(const SuiteOptions& options) {
 }
 
 double CpuBench::sentinel(int cores) {
-  return cores >= 2 ? impl_->pair_sentinel() : impl_->sentinel();
+  return cores >= 2 ? pair_sentinel_seconds(impl_->pair, impl_->main_core(), impl_->other_core())
+                    : impl_->sentinel();
 }
 
 std::string CpuBench::method() const {

@@ -20,6 +20,7 @@ namespace k = kernels;
 namespace {
 
 constexpr std::size_t kFewestSamples = 7, kFewestClean = 3;
+constexpr std::size_t kMostSamples = 200;  // of a placement
 constexpr int kMostPlacements = 8;
 
 Wire make_wire(PairWire wire) {
@@ -104,47 +105,60 @@ int placements_for(std::size_t bytes) {
 
 namespace {
 
-Timing time_placement(CorePair& pair, int core_a, int core_b,
-                      const std::function<void(int rank)>& call, double seconds,
-                      std::size_t fewest) {
-  const auto sample = [&](int calls) {
-    return pair.run(core_a, core_b, [&](int rank) {
-      for (int i = 0; i < calls; ++i) {
-        call(rank);
-      }
-    });
-  };
-  sample(1);
-  double once = sample(1).seconds;
-  if (once < 1e-4) {
-    once = std::max(sample(64).seconds / 64, 5e-8);
-  }
-  // Groups of at least 200 us: the start of the threads must not show.
-  const int calls = std::clamp(static_cast<int>(2e-4 / once), 1, 4000);
+// Samples of one placement.
+struct Placement {
+  const std::function<void(int rank)>* call = nullptr;
+  int calls = 1;  // a sample
   std::vector<double> clean, all;
-  const double begin = now_seconds();
-  while (all.size() < fewest || (now_seconds() - begin < seconds && all.size() < 200)) {
-    const PairTime time = sample(calls);
-    all.push_back(time.seconds / calls);
-    if (!time.disturbed) {
-      clean.push_back(all.back());
-    }
+
+  Timing timing() const {
+    Timing timing = summarise(clean.size() >= kFewestClean ? clean : all);
+    timing.dropped = static_cast<int>(all.size() - clean.size());
+    return timing;
   }
-  const auto dropped = static_cast<int>(all.size() - clean.size());
-  Timing timing = summarise(clean.size() >= kFewestClean ? std::move(clean) : std::move(all));
-  timing.dropped = dropped;
-  return timing;
-}
+};
 
 }  // namespace
 
 Timing time_together(CorePair& pair, int core_a, int core_b,
                      const std::vector<std::function<void(int rank)>>& placements, double seconds) {
-  const std::size_t fewest = std::max(kFewestClean, kFewestSamples / placements.size());
-  const auto count = static_cast<double>(placements.size());
-  Timing sum;
+  const auto run = [&](const Placement& placement, int calls) {
+    return pair.run(core_a, core_b, [&](int rank) {
+      for (int i = 0; i < calls; ++i) {
+        (*placement.call)(rank);
+      }
+    });
+  };
+  std::vector<Placement> list;
   for (const auto& call : placements) {
-    const Timing timing = time_placement(pair, core_a, core_b, call, seconds / count, fewest);
+    Placement& placement = list.emplace_back();
+    placement.call = &call;
+    run(placement, 1);
+    double once = run(placement, 1).seconds;
+    if (once < 1e-4) {
+      once = std::max(run(placement, 64).seconds / 64, 5e-8);
+    }
+    // Groups of at least 200 us: the start of the threads must not show.
+    placement.calls = std::clamp(static_cast<int>(2e-4 / once), 1, 4000);
+  }
+  // Round by round: a neighbour who comes for some milliseconds meets a sample or two of each.
+  const std::size_t fewest = std::max(kFewestClean, kFewestSamples / placements.size());
+  const double begin = now_seconds();
+  for (std::size_t round = 0;
+       round < fewest || (now_seconds() - begin < seconds && round < kMostSamples); ++round) {
+    for (Placement& placement : list) {
+      run(placement, 1);  // back into the caches
+      const PairTime time = run(placement, placement.calls);
+      placement.all.push_back(time.seconds / placement.calls);
+      if (!time.disturbed) {
+        placement.clean.push_back(placement.all.back());
+      }
+    }
+  }
+  const auto count = static_cast<double>(list.size());
+  Timing sum;
+  for (const Placement& placement : list) {
+    const Timing timing = placement.timing();
     for (double Timing::*field :
          {&Timing::best, &Timing::lower, &Timing::median, &Timing::p90, &Timing::spread}) {
       sum.*field += timing.*field / count;

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <utility>
 
+#include "calibrate/bench/thread_pair.h"
 #include "calibrate/bench/timing.h"
 #include "sim/core/error.h"
 
@@ -56,6 +58,11 @@ float arithmetic() {
   return sum[0];
 }
 
+double median(std::array<double, 5> values) {
+  std::nth_element(values.begin(), values.begin() + 2, values.end());
+  return values[2];
+}
+
 }  // namespace
 
 double sentinel_seconds() {
@@ -66,8 +73,63 @@ double sentinel_seconds() {
     static_cast<void>(kept);
     reading = now_seconds() - start;
   }
-  std::nth_element(readings.begin(), readings.begin() + 2, readings.end());
-  return readings[2];
+  return median(readings);
+}
+
+namespace {
+
+constexpr int kTrips = 20;  // of five pieces
+
+// A line that goes to and fro.
+class Exchange {
+ public:
+  double seconds(int rank) {
+    std::array<double, 5> pieces{};
+    for (double& piece : pieces) {
+      const double start = now_seconds();
+      for (int trip = 0; trip < kTrips; ++trip) {
+        ++trips_[static_cast<std::size_t>(rank)].count;
+        if (rank == 0) {
+          there_.store(trips_[0].count, std::memory_order_release);
+          await(back_, trips_[0].count);
+        } else {
+          await(there_, trips_[1].count);
+          back_.store(trips_[1].count, std::memory_order_release);
+        }
+      }
+      piece = now_seconds() - start;
+    }
+    return static_cast<double>(pieces.size()) * median(pieces);
+  }
+
+ private:
+  static void await(const std::atomic<int>& line, int count) {
+    while (line.load(std::memory_order_acquire) < count) {
+    }
+  }
+  static constexpr std::size_t kApart = 128;  // bytes; neighbouring lines are fetched in pairs
+  struct alignas(kApart) Count {
+    int count = 0;
+  };
+  alignas(kApart) std::atomic<int> there_{0};
+  alignas(kApart) std::atomic<int> back_{0};
+  std::array<Count, 2> trips_;
+};
+
+}  // namespace
+
+double pair_sentinel_seconds(CorePair& pair, int core_a, int core_b) {
+  std::array<double, 2> arithmetic{};
+  double exchange = 0;
+  Exchange line;
+  pair.run(core_a, core_b, [&](int rank) {
+    arithmetic[static_cast<std::size_t>(rank)] = sentinel_seconds();
+    const double seconds = line.seconds(rank);
+    if (rank == 0) {
+      exchange = seconds;
+    }
+  });
+  return std::max(arithmetic[0], arithmetic[1]) + exchange;
 }
 
 double usual_reading(std::vector<double> readings) {

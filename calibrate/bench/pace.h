@@ -17,6 +17,13 @@ namespace foretoken::calibrate {
 // down by 60 to 100 %.)
 double sentinel_seconds();
 
+class CorePair;  // thread_pair.h
+// A reading of two cores at once, rank 0 on the calling thread: the slower one's arithmetic and a
+// hundred round trips of a cache line between them. A host moves its guests' cores about: where two
+// of them share no cache, what they tell each other takes two to three times as long, and
+// arithmetic as ever.
+double pair_sentinel_seconds(CorePair& pair, int core_a, int core_b);
+
 // Of a sentinel's readings (s): the middle of the densest tenth-wide crowd among those within a
 // quarter, the range of clocks, of the lowest crowd that is worth the name (a tenth as dense as the
 // densest of all). Undisturbed readings crowd there; those during which a neighbour was at work

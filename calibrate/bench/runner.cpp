@@ -14,14 +14,13 @@
 namespace foretoken::calibrate {
 namespace {
 
-constexpr std::size_t kWantedQuiet = 2;
-constexpr double kAgree = 1.05;  // of the two fastest quiet passes, or a further one decides
+constexpr double kAgree = 1.05;  // of the fastest quiet passes, or a further one decides
 constexpr int kMostRounds = 200;
 constexpr std::size_t kMostVisits = 500;  // of a round: then it is seen anew who needs one
 constexpr int kPatience = 200;            // readings of the sentinel until a case is left for later
 constexpr std::size_t kLearned = 50;      // passes of the first sweep, then its limits are renewed
 constexpr int kSmallTable = 50;           // samples
-constexpr std::size_t kMostQuiet = 6;     // after as many passes the median is what there is
+constexpr std::size_t kMostQuiet = 8;     // after as many passes the median is what there is
 constexpr std::size_t kAround = 3;        // quiet passes on either side of one that tell its pace
 
 using CaseKey = std::pair<std::string, std::vector<std::int64_t>>;
@@ -94,9 +93,14 @@ std::vector<double> at_usual_pace(const std::vector<PassResult>& passes, const Q
   return seconds;
 }
 
+// Quiet passes that have to agree. Two cores see each other's neighbours, and the host may move one
+// of them: one pass more.
+std::size_t wanted_quiet(int cores) { return cores > 1 ? 3 : 2; }
+
 // Sorted quiet passes.
-bool settled(const std::vector<double>& seconds) {
-  return (seconds.size() >= kWantedQuiet && seconds[1] <= kAgree * seconds[0]) ||
+bool settled(const std::vector<double>& seconds, int cores) {
+  const std::size_t wanted = wanted_quiet(cores);
+  return (seconds.size() >= wanted && seconds[wanted - 1] <= kAgree * seconds[0]) ||
          seconds.size() >= kMostQuiet;
 }
 
@@ -112,6 +116,9 @@ class Runner {
         begin_(now_seconds()) {
     for (const PassResult& pass : journal.results()) {
       ++done_[{pass.family, pass.shape}];
+    }
+    for (const BenchCase& bench : cases) {
+      wanted_ += wanted_quiet(bench.cores);
     }
   }
 
@@ -154,10 +161,9 @@ class Runner {
 
   void measure(const BenchCase& bench) {
     const double elapsed = now_seconds() - begin_;
-    // The first sweep and one quiet round are what a quiet machine needs.
+    // So many passes are what a quiet machine needs.
     const double share = std::min(
-        0.99, static_cast<double>(journal_.results().size()) /
-                  (static_cast<double>(kWantedQuiet) * static_cast<double>(cases_.size())));
+        0.99, static_cast<double>(journal_.results().size()) / static_cast<double>(wanted_));
     const double left = options_.budget - elapsed;
     const bool known = measured_ > 20;  // how long one takes
     progress_(bench.family, share, known ? std::min(left, elapsed * (1 / share - 1)) : left);
@@ -201,7 +207,7 @@ class Runner {
     for (const std::size_t i : shuffled(cases_.size(), round)) {
       std::vector<double>& seconds = quiet[key(cases_[i])];
       std::sort(seconds.begin(), seconds.end());
-      if (!settled(seconds)) {
+      if (!settled(seconds, cases_[i].cores)) {
         const bool is_small = table_size[cases_[i].family] <= kSmallTable;
         (seconds.empty() ? none : is_small ? small : large).push_back(i);
       }
@@ -229,7 +235,8 @@ class Runner {
   Journal& journal_;
   const RunProgress& progress_;
   double begin_;
-  int measured_ = 0;  // by this run
+  int measured_ = 0;        // by this run
+  std::size_t wanted_ = 0;  // passes, of all cases
   std::map<CaseKey, int> done_;
 };
 
@@ -240,12 +247,14 @@ RunResult summarise_passes(const std::vector<PassResult>& passes, double quiet) 
   struct Found {
     std::vector<double> quiet, all;
     double least = std::numeric_limits<double>::infinity(), p90 = 0;
+    int cores = 1;
   };
   std::map<CaseKey, Found> found;
   const std::vector<double> seconds_of = at_usual_pace(passes, is_quiet);
   for (std::size_t i = 0; i < passes.size(); ++i) {
     const PassResult& pass = passes[i];
     Found& entry = found[{pass.family, pass.shape}];
+    entry.cores = pass.cores;
     entry.all.push_back(seconds_of[i]);
     if (is_quiet(pass)) {
       entry.quiet.push_back(seconds_of[i]);
@@ -263,7 +272,7 @@ RunResult summarise_passes(const std::vector<PassResult>& passes, double quiet) 
     summary.p90 = entry.p90;
     std::vector<double> sorted = entry.quiet;
     std::sort(sorted.begin(), sorted.end());
-    summary.settled = settled(sorted);
+    summary.settled = settled(sorted, entry.cores);
     summary.seconds = sorted.empty()
                           ? *std::min_element(entry.all.begin(), entry.all.end())
                           : (sorted[(sorted.size() - 1) / 2] + sorted[sorted.size() / 2]) / 2;

@@ -34,7 +34,8 @@ struct CaseResult {
   double least = 0, p90 = 0;
   int passes = 0;
   int quiet_passes = 0;
-  bool settled = false;  // the two fastest quiet passes agree, or there are many
+  bool settled =
+      false;  // the fastest two quiet passes (three on two cores) agree, or there are many
   std::vector<double> pass_seconds;
 };
 

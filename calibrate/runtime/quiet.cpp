@@ -77,24 +77,14 @@ Sentinel::Sentinel(std::vector<int> cores, int ranks)
 Sentinel::~Sentinel() = default;
 
 double Sentinel::seconds() {
-  double slowest = 0;
-  if (watched_ == 1) {
-    slowest = calibrate::sentinel_seconds();
-  } else {
-    std::array<double, kMostCores> each{};
-    pair_->run(cores_[0], cores_[1], [&](int rank) {
-      const auto i = static_cast<std::size_t>(rank);
-      each[i] = calibrate::sentinel_seconds();
-    });
-    slowest = std::max(each[0], each[1]);
-  }
-  readings(watched_).add(slowest);
-  return slowest;
+  const double seconds = watched_ == 1
+                             ? calibrate::sentinel_seconds()
+                             : calibrate::pair_sentinel_seconds(*pair_, cores_[0], cores_[1]);
+  readings(watched_).add(seconds);
+  return seconds;
 }
 
-double Sentinel::level(double seconds, int cores) {
-  return seconds / readings(cores).usual() - 1;
-}
+double Sentinel::level(double seconds, int cores) { return seconds / readings(cores).usual() - 1; }
 
 double Sentinel::wait(double patience) {
   constexpr int kReadings = 5;  // on one core

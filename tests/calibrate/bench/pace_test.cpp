@@ -4,6 +4,9 @@
 
 #include <algorithm>
 
+#include "calibrate/bench/machine.h"
+#include "calibrate/bench/thread_pair.h"
+
 namespace foretoken::calibrate {
 namespace {
 
@@ -31,6 +34,21 @@ TEST(Pace, A_reading_takes_time_and_repeats_itself_somewhere) {
   }
   EXPECT_GT(readings.front(), 1e-6);
   EXPECT_LT(nearest, 1.01);
+}
+
+TEST(Pace, Two_cores_take_the_arithmetic_of_one_and_an_exchange) {
+  const auto cores = this_machine().cores;
+  if (cores.size() < 2) {
+    GTEST_SKIP() << "one core";
+  }
+  CorePair pair;
+  double least = sentinel_seconds();
+  double least_of_two = pair_sentinel_seconds(pair, cores[0], cores[1]);
+  for (int i = 0; i < 30; ++i) {
+    least = std::min(least, sentinel_seconds());
+    least_of_two = std::min(least_of_two, pair_sentinel_seconds(pair, cores[0], cores[1]));
+  }
+  EXPECT_GT(least_of_two, least);
 }
 
 TEST(Pace, TimesGoBackAndForth) {

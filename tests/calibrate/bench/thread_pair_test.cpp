@@ -50,8 +50,7 @@ TEST(CorePair, Hands_on_what_either_rank_threw_and_works_on) {
                  std::runtime_error);
   }
   std::array<int, 2> runs{};
-  pair.run(cores.front(), cores.back(),
-           [&](int rank) { ++runs[static_cast<std::size_t>(rank)]; });
+  pair.run(cores.front(), cores.back(), [&](int rank) { ++runs[static_cast<std::size_t>(rank)]; });
   EXPECT_EQ(runs, (std::array<int, 2>{1, 1}));
 }
 
