@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "calibrate/bench/cpu_subjects.h"
+#include "calibrate/bench/pace.h"
 #include "calibrate/bench/thread_pair.h"
 #include "kernels/base/aligned_buffer.h"
 #include "kernels/base/float_types.h"
@@ -105,18 +106,38 @@ int placements_for(std::size_t bytes) {
 
 namespace {
 
-// Samples of one placement.
+// Samples of one placement, one a round.
 struct Placement {
   const std::function<void(int rank)>* call = nullptr;
   int calls = 1;  // a sample
-  std::vector<double> clean, all;
+  std::vector<PairTime> samples;
 
-  Timing timing() const {
-    Timing timing = summarise(clean.size() >= kFewestClean ? clean : all);
-    timing.dropped = static_cast<int>(all.size() - clean.size());
+  // `steady`: of each round, whether the cores were as fast as they get in this pass.
+  Timing timing(const std::vector<bool>& steady) const {
+    std::vector<double> clean, all;
+    for (std::size_t round = 0; round < samples.size(); ++round) {
+      all.push_back(samples[round].seconds / calls);
+      if (steady[round] && !samples[round].disturbed) {
+        clean.push_back(all.back());
+      }
+    }
+    const auto dropped = static_cast<int>(all.size() - clean.size());
+    Timing timing = summarise(clean.size() >= kFewestClean ? std::move(clean) : std::move(all));
+    timing.dropped = dropped;
     return timing;
   }
 };
+
+// Of each round, from the sentinel's readings before and after it.
+std::vector<bool> steady_rounds(const std::vector<double>& readings) {
+  constexpr double kSteady = 1.06;
+  const double least = *std::min_element(readings.begin(), readings.end());
+  std::vector<bool> steady;
+  for (std::size_t round = 0; round + 1 < readings.size(); ++round) {
+    steady.push_back(std::max(readings[round], readings[round + 1]) <= kSteady * least);
+  }
+  return steady;
+}
 
 }  // namespace
 
@@ -141,24 +162,24 @@ Timing time_together(CorePair& pair, int core_a, int core_b,
     // Groups of at least 200 us: the start of the threads must not show.
     placement.calls = std::clamp(static_cast<int>(2e-4 / once), 1, 4000);
   }
-  // Round by round: a neighbour who comes for some milliseconds meets a sample or two of each.
+  // Round by round: a neighbour who comes for some milliseconds meets a sample or two of each, and
+  // the sentinel between the rounds meets the neighbour.
   const std::size_t fewest = std::max(kFewestClean, kFewestSamples / placements.size());
   const double begin = now_seconds();
+  std::vector<double> readings{pair_sentinel_seconds(pair, core_a, core_b)};
   for (std::size_t round = 0;
        round < fewest || (now_seconds() - begin < seconds && round < kMostSamples); ++round) {
     for (Placement& placement : list) {
       run(placement, 1);  // back into the caches
-      const PairTime time = run(placement, placement.calls);
-      placement.all.push_back(time.seconds / placement.calls);
-      if (!time.disturbed) {
-        placement.clean.push_back(placement.all.back());
-      }
+      placement.samples.push_back(run(placement, placement.calls));
     }
+    readings.push_back(pair_sentinel_seconds(pair, core_a, core_b));
   }
+  const std::vector<bool> steady = steady_rounds(readings);
   const auto count = static_cast<double>(list.size());
   Timing sum;
   for (const Placement& placement : list) {
-    const Timing timing = placement.timing();
+    const Timing timing = placement.timing(steady);
     for (double Timing::*field :
          {&Timing::best, &Timing::lower, &Timing::median, &Timing::p90, &Timing::spread}) {
       sum.*field += timing.*field / count;
