@@ -104,6 +104,18 @@ bool settled(const std::vector<double>& seconds, int cores) {
          seconds.size() >= kMostQuiet;
 }
 
+// Of sorted quiet passes: the median; where enough agree, of those that do. The others did the same
+// work, and what they took longer was something that came between two readings of the sentinel.
+double settled_seconds(const std::vector<double>& seconds, int cores) {
+  auto end = seconds.end();
+  const auto agreeing = std::upper_bound(seconds.begin(), seconds.end(), kAgree * seconds.front());
+  if (agreeing - seconds.begin() >= static_cast<std::ptrdiff_t>(wanted_quiet(cores))) {
+    end = agreeing;
+  }
+  const auto count = static_cast<std::size_t>(end - seconds.begin());
+  return (seconds[(count - 1) / 2] + seconds[count / 2]) / 2;
+}
+
 class Runner {
  public:
   Runner(const std::vector<BenchCase>& cases, const RunnerOptions& options,
@@ -273,9 +285,8 @@ RunResult summarise_passes(const std::vector<PassResult>& passes, double quiet) 
     std::vector<double> sorted = entry.quiet;
     std::sort(sorted.begin(), sorted.end());
     summary.settled = settled(sorted, entry.cores);
-    summary.seconds = sorted.empty()
-                          ? *std::min_element(entry.all.begin(), entry.all.end())
-                          : (sorted[(sorted.size() - 1) / 2] + sorted[sorted.size() / 2]) / 2;
+    summary.seconds = sorted.empty() ? *std::min_element(entry.all.begin(), entry.all.end())
+                                     : settled_seconds(sorted, entry.cores);
     summary.passes = static_cast<int>(entry.all.size());
     summary.quiet_passes = static_cast<int>(entry.quiet.size());
     summary.pass_seconds = entry.all;

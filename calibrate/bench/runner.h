@@ -29,7 +29,8 @@ struct RunnerOptions {
 struct CaseResult {
   std::string family;
   std::vector<std::int64_t> shape;
-  // Median of the quiet passes, or the least where none was quiet; at the usual pace.
+  // Median of the quiet passes, of those that agree with the fastest where enough do; the least
+  // where none was quiet. At the usual pace.
   double seconds = 0;
   double least = 0, p90 = 0;
   int passes = 0;
