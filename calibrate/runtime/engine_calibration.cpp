@@ -465,7 +465,7 @@ EngineSamples measure_engine(const ModelSpec& model, const PrecisionSpec& precis
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       const auto quiet = std::count_if(runs[i].begin(), runs[i].end(),
                                        [](const StepRun& run) { return run.quiet; });
-      if (round >= rounds && quiet >= static_cast<std::ptrdiff_t>(kKept)) {
+      if (round >= rounds && quiet >= std::min<std::ptrdiff_t>(kKept, rounds)) {
         continue;
       }
       const double before = sentinel.wait(kPatience);
