@@ -474,7 +474,10 @@ EngineSamples measure_engine(const ModelSpec& model, const PrecisionSpec& precis
       run.step = engine.step(inputs[i]);
       run.switches = calibrate::involuntary_switches() - switches;
       run.sentinel = std::max(before, sentinel.seconds());
-      run.quiet = Sentinel::level(run.sentinel, sentinel.watched()) <= kQuietLevel;
+      Evenness evenness;
+      evenness.add(run.step.result);
+      run.quiet = Sentinel::level(run.sentinel, sentinel.watched()) <= kQuietLevel &&
+                  evenness.excess() <= kQuietUneven;
       if (run.quiet) {
         recent.push_back((before + run.sentinel) / 2);
         recent.erase(recent.begin(),

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
+#include "sim/core/error.h"
 #include "sim/core/random.h"
 
 namespace foretoken::runtime {
@@ -94,22 +96,40 @@ std::vector<GridCase> draw_cases(std::uint64_t seed, int count) {
   return cases;
 }
 
-std::vector<GridCase> chosen_cases() {
+GridCase talkative_case(const std::string& wire, const std::string& all_reduce) {
+  GridCase c = chosen("slow wire", "tiny-llama-125m", 0, "bf16");
+  c.prefill = 512;
+  c.tensor = 2;
+  c.wire = wire;
+  c.all_reduce = all_reduce;
+  return c;
+}
+
+double mbit_for_share(double share, const PacedStep& slow, const PacedStep& fast) {
+  const double bytes = (slow.communication - fast.communication) / (1 / slow.rate - 1 / fast.rate);
+  FT_CHECK(bytes > 0, "the slower wire is not slower");
+  const double wanted = share / (1 - share) * fast.other;
+  const double seconds_per_byte = 1 / fast.rate + (wanted - fast.communication) / bytes;
+  FT_CHECK(seconds_per_byte > 0);
+  const double mbit = 8e-6 / seconds_per_byte;
+  const double digit = std::pow(10.0, std::floor(std::log10(mbit)) - 1);
+  return std::round(mbit / digit) * digit;
+}
+
+std::vector<GridCase> chosen_cases(const std::string& slow_wire) {
   std::vector<GridCase> cases;
   for (const char* weights : kWeights) {
     cases.push_back(chosen("order of formats", "llama-1b", 0, weights));
     cases.push_back(chosen("order of formats", "llama-3.1-8b", 2, weights));
   }
   for (const char* all_reduce : {"bf16", "int5", "int4"}) {
-    GridCase c = chosen("slow wire", "tiny-llama-125m", 0, "bf16");
-    c.prefill = 512;
-    c.tensor = 2;
-    c.wire = "500Mbit";  // two thirds to four fifths of the bf16 TTFT is communication
-    c.all_reduce = all_reduce;
-    cases.push_back(c);
-    c.wire = "unpaced";
-    c.purpose = "fast wire";
-    cases.push_back(c);
+    cases.push_back(talkative_case(slow_wire, all_reduce));
+  }
+  // Computing as fast as it can, so that the codec's time shows.
+  for (const char* all_reduce : {"bf16", "int5", "int4", "int3/spike", "int2/spike"}) {
+    cases.push_back(talkative_case("unpaced", all_reduce));
+    cases.back().purpose = "fast wire";
+    cases.back().weights = "int8";
   }
   return cases;
 }

@@ -27,9 +27,21 @@ struct GridCase {
 // Distinct cases from a printed seed.
 std::vector<GridCase> draw_cases(std::uint64_t seed, int count);
 // Formats in order, and what compression does on a slow and a fast wire.
-std::vector<GridCase> chosen_cases();
+std::vector<GridCase> chosen_cases(const std::string& slow_wire);
+// A prefill whose ranks have much to tell each other.
+GridCase talkative_case(const std::string& wire, const std::string& all_reduce);
 
-// "1Gbit" and the others that the cases use.
+// What a step takes on a paced wire.
+struct PacedStep {
+  double rate = 0;           // of the wire, bytes/s
+  double communication = 0;  // s of the step's collectives
+  double other = 0;          // s
+};
+// The rate in Mbit/s, to two digits, at which communication is `share` of the step: from the same
+// step on two other wires, whose bytes take 1/rate each.
+double mbit_for_share(double share, const PacedStep& slow, const PacedStep& fast);
+
+// "1Gbit" and the others that the drawn cases use.
 std::vector<std::string> grid_wires();
 std::vector<std::string> grid_all_reduces();
 

@@ -179,21 +179,22 @@ std::string order(const GridPage& page) {
 }
 
 std::string gains(const GridPage& page, const std::string& purpose) {
-  const auto find = [&](const std::string& all_reduce) -> std::optional<Compared> {
-    for (const GridPage::Row& row : page.rows) {
-      if (row.what.purpose == purpose && row.what.all_reduce == all_reduce) {
-        return compared(row.result, kTtft);
-      }
+  std::optional<Compared> raw;
+  for (const GridPage::Row& row : page.rows) {
+    if (row.what.purpose == purpose && row.what.all_reduce == "bf16") {
+      raw = compared(row.result, kTtft);
     }
-    return std::nullopt;
-  };
-  const auto raw = find("bf16");
+  }
   std::string out;
-  for (const char* format : {"int5", "int4"}) {
-    if (const auto packed = find(format); raw && packed) {
+  for (const GridPage::Row& row : page.rows) {
+    const std::string& format = row.what.all_reduce;
+    if (row.what.purpose != purpose || format == "bf16") {
+      continue;
+    }
+    if (const auto packed = compared(row.result, kTtft); raw && packed) {
       const double measured = raw->measured / packed->measured;
       const double predicted = raw->predicted / packed->predicted;
-      out += fmt::format("| {} | {} | {:.2f} | {:.2f} | {} |\n", purpose, format, measured,
+      out += fmt::format("| {} | {} | {:.3f} | {:.3f} | {} |\n", purpose, format, measured,
                          predicted, signed_percent(predicted / measured - 1));
     }
   }
@@ -279,8 +280,9 @@ std::string grid_page(const GridPage& page) {
       "than 3 %, was within {:.0f} % of its fast readings, less than 1 % of the processors' "
       "time was stolen, and the time of operators beyond the lower quartile of the same operator "
       "in the step's other layers was at most {:.0f} %; a case is scored with {} quiet runs, the "
-      "others are listed. A star: outside the predicted 90 % interval. The host changes the cores' "
-      "clock by a sixth within minutes. Predictions are stated at the pace of the runs: what the "
+      "others are listed. A star: outside the predicted 90 % interval. A host may change its "
+      "cores' "
+      "clock within minutes. Predictions are stated at the pace of the runs: what the "
       "sentinel took over what it took during the calibration (column); how far off they are "
       "without that is in the summary.\n\n",
       page.seed, where(page), GridCase{}.output - 1, 100 * kQuietLevel, 100 * kQuietUneven,

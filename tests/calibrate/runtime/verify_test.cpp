@@ -245,6 +245,13 @@ StepResult layers(std::vector<double> seconds) {
   return step;
 }
 
+TEST(Grid, The_slow_wire_is_as_slow_as_the_share_wants) {
+  // 20 MB: 0.2 s at 100 MB/s and 0.05 s at 400 MB/s, beside 0.4 s of computing and 0.01 s of
+  // latencies. 72 % of communication is 1.0286 s, so 1.0186 s for the bytes: 157.08 Mbit/s.
+  const PacedStep slow{100e6, 0.21, 0.4}, fast{400e6, 0.06, 0.4};
+  EXPECT_DOUBLE_EQ(mbit_for_share(0.72, slow, fast), 160);
+}
+
 TEST(Evenness, IsTheTimeBeyondWhatOtherLayersTook) {
   Evenness even, burst;
   even.add(layers({1, 1, 1, 1}));
@@ -265,6 +272,7 @@ TEST(Grid, DrawsDistinctCasesThatTheSeedDecides) {
   EXPECT_EQ(names.size(), 48U);
   EXPECT_EQ(draw_cases(5, 48).front().name(), cases.front().name());
   EXPECT_NE(draw_cases(6, 48).front().name(), cases.front().name());
+  EXPECT_EQ(chosen_cases("130Mbit").back().wire, "unpaced");
 }
 
 }  // namespace
