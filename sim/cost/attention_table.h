@@ -43,7 +43,7 @@ class AttentionTable {
   struct Layout {
     int heads = 0, kv_heads = 0, head_dim = 0;
     std::int64_t window = 0;
-    auto operator<=>(const Layout&) const = default;
+    auto operator<=>(const Layout&) const = default;  // NOLINT(modernize-use-nullptr): false
   };
   struct Entry {
     Layout layout;
