@@ -33,7 +33,8 @@ double usual_reading(std::vector<double> readings);
 
 // d log(time) / d log(sentinel) of a row of a sample table (sim/spec/profile.h): 1 where only the
 // core matters, less where it waits for memory. Slopes between passes over one case while the
-// sentinel moved by 17 %, from a full calibration of a Xeon with AMX, 2026-11-22: GEMM from 128
+// sentinel (a GEMM then, which a clock moves alike) moved by 17 %, from a full calibration of a
+// Xeon with AMX, 2026-11-22: GEMM from 128
 // rows on 0.8 to 1, up to 16 rows 0.3 to 0.6, 0.7 to 1 where weights are unpacked into bf16;
 // attention 0.9 (prefill) and 0.6 (decode), elementwise 0.5 to 0.9, codec 0.9 to 1.2.
 double pace_elasticity(std::string_view table, const std::vector<std::int64_t>& shape);

@@ -76,7 +76,8 @@ TEST_F(Safetensors, A_checkpoints_matrix_is_packed_like_the_weights_it_was_writt
     for (const auto part :
          {&PackedWeights::data, &PackedWeights::scales, &PackedWeights::integer_scales}) {
       ASSERT_EQ((got.*part).size(), (want.*part).size());
-      EXPECT_EQ(std::memcmp((got.*part).as(), (want.*part).as(), (want.*part).size()), 0);
+      const std::size_t bytes = (want.*part).size();
+      EXPECT_TRUE(bytes == 0 || std::memcmp((got.*part).as(), (want.*part).as(), bytes) == 0);
     }
   }
 }
