@@ -26,7 +26,10 @@ constexpr std::int64_t kTokens[] = {1, 4, 16, 32, 64, 128, 192, 256, 512, 1024, 
 struct HeadLayout {
   std::int64_t heads, kv_heads, head_dim;
 };
-constexpr HeadLayout kHeads[] = {{32, 8, 128}, {8, 2, 128}, {64, 8, 128}, {8, 1, 128}, {32, 8, 64}};
+// Each ratio of heads once: a layout stands for those of the same ratio at another batch
+// (sim/cost/attention_table.h). One KV head as well, whose smallest batches no other reaches.
+constexpr HeadLayout kHeads[] = {
+    {32, 8, 128}, {32, 32, 128}, {64, 8, 128}, {8, 1, 128}, {32, 8, 64}};
 
 constexpr const char* kWires[] = {"int8/g128", "int4/g32",       "int6/g128",
                                   "int5/g128", "int4/g32/spike", "int3/g32",

@@ -59,7 +59,6 @@ const ConstantSet& named(const std::map<std::string, ConstantSet>& sets, const c
 int fit(const Options& options) {
   const Ledger ledger = read_ledger(options);
   const auto before = read_constants(options.constants);
-  const ConstantSet& start = named(before, "all", options.constants);
   std::map<std::string, ConstantSet> sets;
   for (const char half : {'*', 'A'}) {
     std::vector<LedgerRow> rows;
@@ -72,6 +71,8 @@ int fit(const Options& options) {
     }
     const std::string name = half == '*' ? "all" : fmt::format("half {}", half);
     fmt::print(stderr, "fitting on {}: {} rows\n", name, rows.size());
+    // Each from its own earlier fit: the half's constants must know nothing of the other half.
+    const ConstantSet& start = named(before, name.c_str(), options.constants);
     sets[name] = fit_constants(rows, ledger.costs, start, options.threads);
   }
   config::write_output(options.fit, constants_csv(sets));

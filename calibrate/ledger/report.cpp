@@ -201,7 +201,8 @@ std::string exclusions(const std::vector<ScoredRow>& rows) {
     }
   }
   std::string text = fmt::format(
-      "{} rows read. Of the {} with a dense model on a GPU with tables {} are scored, {:.0f} %.\n\n"
+      "{} rows read. Of the {} with a dense model on a GPU with tables, its own or a sister's, {} "
+      "are scored, {:.0f} %.\n\n"
       "| left out because | rows |\n|---|---:|\n",
       rows.size(), eligible, scored, 100.0 * scored / std::max(1, eligible));
   for (const auto& [rule, count] : counts) {
@@ -340,11 +341,14 @@ std::string ledger_markdown(const std::vector<ScoredRow>& rows) {
       "Error is (predicted - measured) / measured. Step times come from imported operator tables "
       "of the same GPU and the nearest engine (ai-dynamo/aiconfigurator), never from the results "
       "scored here; vLLM on the H200, which has no tables, takes TensorRT-LLM's times the ratio of "
-      "the two engines on the H100. The host times of each engine under each kind of load, and the "
-      "spread they leave (calibrate/ledger/constants.csv), are fitted on these results, so read "
-      "the levels as in-sample; the last table tells how constants fitted on half of the (model, "
-      "GPU) pairs do on the other half. The spreads of the operator tables were narrowed once "
-      "after seeing a median half-width of 26 %.\n\n"
+      "the two engines on the H100. Three GPUs have no tables: the A100 with 40 GB and that on "
+      "PCIe take the A100's, the GH200 (of 96 GB, as the source does not say) the H100's, each "
+      "call changed by what the datasheets say that the other memory adds or saves. The host times "
+      "of each engine under each kind of load, and the spread they leave "
+      "(calibrate/ledger/constants.csv), are fitted on these results, so read the levels as "
+      "in-sample; the last table tells how constants fitted on half of the (model, GPU) pairs do "
+      "on the other half. The spreads of the operator tables were narrowed once after seeing a "
+      "median half-width of 26 %.\n\n"
       "What the servers and the load generators do is taken from their own scripts: InferenceMAX "
       "(rows of 2026-04-06: ten requests a client, lengths of 0.8 to 1 x nominal, budgets of 8192 "
       "tokens for vLLM and 16384 for TensorRT-LLM, whose prompts wait up to 20 steps for a fuller "
@@ -352,17 +356,18 @@ std::string ledger_markdown(const std::vector<ScoredRow>& rows) {
       "client, fixed lengths, a budget of concurrency + input + 1500 tokens). They were looked up "
       "after earlier, guessed values had left a tail in TTFT. Rows flagged osl_dependent count for "
       "the time per token, not for TTFT. Rules, with their sources: calibrate/ledger/rules.cpp.\n\n"
+      "Argonne's A100 are taken for those of Polaris, which the source names: 40 GB each. The "
+      "collection files them as 80 GB; what gave them away, after their errors had been seen, are "
+      "latencies that double where a cache outgrows 40 GB (calibrate/ledger/row.cpp).\n\n"
       "Of MLPerf the Offline rows are scored, with the lengths of its data sets and NVIDIA's "
-      "settings "
-      "(calibrate/ledger/mlperf.cpp); which rows was fixed before their first error was computed, "
-      "and the constants are fitted without them. The first median was 13.5 %. It showed decode "
-      "attention beyond the tables' largest batch x length too slow; what replaced it there, in "
-      "all rows, was chosen on the operator tables alone, by predicting their largest calls from "
-      "the others (sim/cost/attention_table.cpp). The decode kernels of TensorRT-LLM 0.9 read keys "
-      "and values once a query head unless eight heads share them: looked up in its code after "
-      "Falcon-180B's errors had been seen, at an L2 rate of general knowledge. The constants were "
-      "fitted before both changes; a fit after them ended in a worse place (all values 7.2 %) and "
-      "was not taken.\n\n";
+      "settings (calibrate/ledger/mlperf.cpp); which rows was fixed before their first error was "
+      "computed, and the constants are fitted without them. The first median was 13.5 %. It showed "
+      "decode attention beyond the tables' largest batch x length too slow. What attention costs "
+      "there, and in layouts without a table, is chosen on the operator tables alone, by "
+      "predicting some of their calls from the others (cost-models.md). The decode kernels of "
+      "TensorRT-LLM 0.9 read keys and values once a query head unless eight heads share them: "
+      "looked up in its code after Falcon-180B's errors had been seen, at an L2 rate of general "
+      "knowledge.\n\n";
   text += exclusions(rows);
   text += against_targets(errors);
   text += table("By metric", errors, harness_metric);

@@ -215,13 +215,31 @@ const std::vector<GpuFiles>& gpu_files() {
             "l40s_trtllm_1.3.0rc20"),
         gpu("rtx-pro-6000", {"rtx_pro_6000_server", "RTXPRO6000"}, "rtx-pro-6000",
             "8x-rtx-pro-6000", "rtx_pro_6000_server", "rtx_pro_6000_trtllm_1.3.0rc20",
-            "rtx_pro_6000_server_trtllm_1.3.0rc20")};
-    list[0].vllm_gemm = "h100_sxm_vllm_0.24.0";
-    list[0].vllm_context = "context_h100_sxm_vllm_0.24.0";
-    list[0].vllm_generation = "generation_h100_sxm_vllm_0.24.0";
-    list[1].vllm_as_on = "h100";
-    list[0].l2_bandwidth = list[1].l2_bandwidth = 5.5e12;  // general knowledge, not looked up
-    list[4].l2_bandwidth = 3.75e12;  // the fastest call of its decode table, 67 MB in its L2
+            "rtx_pro_6000_server_trtllm_1.3.0rc20"),
+        gpu("a100-40gb", {"A100S-40GB"}, "a100-sxm-40gb", "dgx-a100-8", "a100_sxm",
+            "a100_sxm_trtllm_1.0.0", "a100_sxm_vllm_0.14.0"),
+        gpu("a100-pcie", {"A100P"}, "a100-pcie-80gb", "dgx-a100-8", "a100_sxm",
+            "a100_sxm_trtllm_1.0.0", "a100_sxm_vllm_0.14.0"),
+        gpu("gh200", {"GH200"}, "gh200-96gb", "hgx-h100-8", "h100_sxm", "h100_sxm_trtllm_1.3.0rc20",
+            "h100_sxm_trtllm_1.3.0rc20")};
+    const auto named = [&](std::string_view name) -> GpuFiles& {
+      return *std::find_if(list.begin(), list.end(),
+                           [&](const GpuFiles& entry) { return entry.name == name; });
+    };
+    // Same architecture, other memory: priced from the sister's tables.
+    named("a100-40gb").tables_of = named("a100-pcie").tables_of = "a100";
+    named("gh200").tables_of = "h100";
+    for (const std::string_view name : {"h100", "gh200"}) {
+      GpuFiles& hopper = named(name);
+      hopper.vllm_gemm = "h100_sxm_vllm_0.24.0";
+      hopper.vllm_context = "context_h100_sxm_vllm_0.24.0";
+      hopper.vllm_generation = "generation_h100_sxm_vllm_0.24.0";
+    }
+    named("h200").vllm_as_on = "h100";
+    // General knowledge, not looked up.
+    named("h100").l2_bandwidth = named("h200").l2_bandwidth = 5.5e12;
+    // The fastest call of its decode table, 67 MB in its L2.
+    named("l40s").l2_bandwidth = 3.75e12;
     return list;
   }();
   return files;
@@ -268,7 +286,7 @@ void exclude(LedgerRow& row) {
   rule(!is_vllm(row) && !is_trtllm(row) && row.engine != "sglang", "no preset of this engine");
   rule(row.weights != "bf16" && row.weights != "fp8" && row.weights != "nvfp4",
        "quantisation without a table of this GPU, or not stated");
-  rule(row.gpu == "A100S" && row.weights != "bf16", "no 8-bit float on this GPU");
+  rule(row.gpu.starts_with("A100") && row.weights != "bf16", "no 8-bit float on this GPU");
   rule(row.origin.find("Hybird") == 0, "tensor and pipeline degree not stated apart");
   rule(
       row.harness == Harness::fixed_batch && row.file.starts_with("trtllm") && row.version != "0.9",

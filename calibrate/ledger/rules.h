@@ -20,6 +20,7 @@ struct GpuFiles {
   std::string vllm_gemm, vllm_context, vllm_generation;  // vLLM's own; empty: the above, or
   // the GPU of the same architecture whose ratio of vLLM's tables to TensorRT-LLM's holds here too
   std::string vllm_as_on;
+  std::string tables_of;    // the GPU they were measured on, when it is another; datasheets scale
   double l2_bandwidth = 0;  // bytes/s, where old kernels are priced by it
 };
 const std::vector<GpuFiles>& gpu_files();

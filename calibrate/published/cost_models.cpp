@@ -15,6 +15,7 @@
 #include "calibrate/fit/search.h"
 #include "calibrate/import/table.h"
 #include "calibrate/import/vidur.h"
+#include "calibrate/published/cases.h"
 #include "calibrate/published/operator_tables.h"
 #include "sim/cost/gemm_format.h"
 
@@ -28,101 +29,6 @@ constexpr std::size_t kSamples = 200;
 constexpr int kGroups = 40;
 constexpr int kPerGroup = 5;
 constexpr std::size_t kSizes = 7;
-
-constexpr double kAttentionTarget = 0.10, kMoeTarget = 0.15, kCollectiveTarget = 0.06;
-
-struct Device {
-  const char* name;
-  int sms;
-  bool intervals;  // its intervals have a target
-};
-constexpr Device kA100{"A100 SXM", 108, true};
-constexpr Device kH100{"H100 SXM", 132, true};
-constexpr Device kH200{"H200 SXM", 132, false};
-constexpr Device kB200{"B200 SXM", 148, false};
-constexpr Device kL40s{"L40S", 142, true};
-constexpr Device kRtxPro{"RTX PRO 6000", 188, true};
-
-struct TableCase {
-  const char* file;
-  const Device* device;
-  const char* format;
-  double target_mean = 0, target_p90 = 0;
-};
-constexpr TableCase kGemmCases[] = {
-    {"gemm/h100_sxm_trtllm_1.3.0rc20.csv", &kH100, "bf16", 0.07, 0.20},
-    {"gemm/h200_sxm_trtllm_1.3.0rc20.csv", &kH200, "bf16", 0.07, 0.20},
-    {"gemm/h100_sxm_trtllm_1.3.0rc20.csv", &kH100, "fp8", 0.09},
-    {"gemm/h200_sxm_trtllm_1.3.0rc20.csv", &kH200, "fp8", 0.09},
-    {"gemm/a100_sxm_trtllm_1.0.0.csv", &kA100, "w4a16", 0.10},
-    {"gemm/h200_sxm_trtllm_1.2.0rc5_weightonly.csv", &kH200, "w4a16", 0.10},
-    {"gemm/l40s_trtllm_1.0.0_weightonly.csv", &kL40s, "w4a16", 0.10},
-    {"gemm/a100_sxm_trtllm_1.0.0.csv", &kA100, "w8a8", 0.10},
-    {"gemm/h200_sxm_trtllm_1.2.0rc5_weightonly.csv", &kH200, "w8a8", 0.10},
-    {"gemm/l40s_trtllm_1.0.0_weightonly.csv", &kL40s, "w8a8", 0.10},
-    {"gemm/a100_sxm_trtllm_1.0.0.csv", &kA100, "bf16"},
-    {"gemm/l40s_trtllm_1.3.0rc20.csv", &kL40s, "bf16"},
-    {"gemm/l40s_trtllm_1.3.0rc20.csv", &kL40s, "fp8"},
-    {"gemm/rtx_pro_6000_trtllm_1.3.0rc20.csv", &kRtxPro, "bf16"},
-    {"gemm/rtx_pro_6000_trtllm_1.3.0rc20.csv", &kRtxPro, "fp8"},
-};
-
-// Files below attention/ after "context_" and "generation_"; format of the cache.
-constexpr TableCase kAttentionCases[] = {
-    {"h100_sxm_trtllm_1.3.0rc20.csv", &kH100, "bf16", kAttentionTarget},
-    {"h100_sxm_trtllm_1.3.0rc20.csv", &kH100, "fp8", kAttentionTarget},
-    {"h100_sxm_vllm_0.24.0.csv", &kH100, "bf16", kAttentionTarget},
-    {"h200_sxm_trtllm_1.3.0rc20.csv", &kH200, "bf16", kAttentionTarget},
-    {"b200_sxm_trtllm_1.3.0rc20.csv", &kB200, "bf16", kAttentionTarget},
-    {"a100_sxm_vllm_0.14.0.csv", &kA100, "bf16", kAttentionTarget},
-    {"l40s_trtllm_1.3.0rc20.csv", &kL40s, "bf16", kAttentionTarget},
-    {"rtx_pro_6000_server_trtllm_1.3.0rc20.csv", &kRtxPro, "bf16", kAttentionTarget},
-};
-// After "mla_context_" and "mla_generation_".
-constexpr TableCase kLatentCases[] = {
-    {"h100_sxm_trtllm_1.3.0rc20.csv", &kH100, "bf16"},
-    {"h100_sxm_trtllm_1.3.0rc20.csv", &kH100, "fp8"},
-    {"h200_sxm_trtllm_1.3.0rc20.csv", &kH200, "bf16"},
-};
-constexpr TableCase kMoeCases[] = {
-    {"moe/h100_sxm_trtllm_1.3.0rc20.csv", &kH100, "bf16", kMoeTarget},
-    {"moe/h100_sxm_trtllm_1.3.0rc20.csv", &kH100, "fp8", kMoeTarget},
-    {"moe/h100_sxm_trtllm_1.3.0rc20.csv", &kH100, "fp8/g128", kMoeTarget},
-    {"moe/h100_sxm_vllm_0.24.0.csv", &kH100, "bf16", kMoeTarget},
-    {"moe/h200_sxm_trtllm_1.3.0rc20.csv", &kH200, "fp8", kMoeTarget},
-    {"moe/a100_sxm_vllm_0.14.0.csv", &kA100, "bf16", kMoeTarget},
-    {"moe/l40s_trtllm_1.3.0rc20.csv", &kL40s, "bf16", kMoeTarget},
-    {"moe/l40s_trtllm_1.3.0rc20.csv", &kL40s, "fp8", kMoeTarget},
-    {"moe/rtx_pro_6000_server_trtllm_1.3.0rc20.csv", &kRtxPro, "bf16", kMoeTarget},
-    {"moe/rtx_pro_6000_server_trtllm_1.3.0rc20.csv", &kRtxPro, "fp8", kMoeTarget},
-};
-
-struct CollectiveCase {
-  const char* system;
-  const char* framework;  // or "nccl"
-  const char* backend;    // rows that end in this
-  const Device* device;
-};
-constexpr CollectiveCase kCollectiveCases[] = {
-    {"a100_sxm", "nccl", "", &kA100},
-    {"h100_sxm", "nccl", "", &kH100},
-    {"h200_sxm", "nccl", "", &kH200},
-    {"b200_sxm", "nccl", "", &kB200},
-    {"l40s", "nccl", "", &kL40s},
-    {"rtx_pro_6000_server", "nccl", "", &kRtxPro},
-    {"a100_sxm", "trtllm", "TRTLLM", &kA100},
-    {"a100_sxm", "vllm", "graph", &kA100},
-    {"h100_sxm", "trtllm", "trtllm", &kH100},
-    {"h100_sxm", "vllm", "graph", &kH100},
-    {"h100_sxm", "sglang", "graph", &kH100},
-    {"h200_sxm", "trtllm", "trtllm", &kH200},
-    {"h200_sxm", "vllm", "graph", &kH200},
-    {"b200_sxm", "trtllm", "trtllm", &kB200},
-    {"l40s", "trtllm", "TRTLLM", &kL40s},
-    {"l40s", "vllm", "graph", &kL40s},
-    {"rtx_pro_6000_server", "trtllm", "trtllm", &kRtxPro},
-    {"rtx_pro_6000_server", "vllm", "graph", &kRtxPro},
-};
 
 bool is_nccl(const CollectiveCase& test) { return std::string_view(test.framework) == "nccl"; }
 
@@ -479,7 +385,37 @@ std::vector<CostModelRow> evaluate_cost_models(const path& ops) {
   return rows;
 }
 
-std::string cost_model_page(const std::vector<CostModelRow>& rows) {
+namespace {
+
+std::string layout_section(const std::vector<LayoutRow>& rows) {
+  std::string text =
+      "\n## Attention that nobody measured\n\n"
+      "As `simulate` prices it, from whole tables. Other layouts: half of the head layouts of each "
+      "table, predicted from all calls of the other half, and the reverse. Larger calls: those of "
+      "a layout with more than a quarter of its largest batch x tokens, predicted from its other "
+      "calls and those of all other layouts. Other head sizes: all calls with other head sizes or "
+      "within a window, predicted from full attention on heads of 128 values. How far layouts are "
+      "from one another was chosen with the first of these errors in view.\n\n"
+      "| model | device | table | other layouts: calls | median | mean | p90 | larger: calls | "
+      "median | mean | p90 | other head sizes: calls | median | mean | p90 |\n"
+      "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
+  const auto errors = [](const HeldOut& held_out) {
+    return held_out.samples == 0
+               ? std::string(" | | | |")
+               : fmt::format(" {} | {:.1f} % | {:.1f} % | {:.1f} % |", held_out.samples,
+                             100 * held_out.median, 100 * held_out.mean, 100 * held_out.p90);
+  };
+  for (const LayoutRow& row : rows) {
+    text += fmt::format("| {} | {} | {} |{}{}{}\n", row.family, row.device, row.file,
+                        errors(row.layouts), errors(row.large), errors(row.head_sizes));
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string cost_model_page(const std::vector<CostModelRow>& rows,
+                            const std::vector<LayoutRow>& layouts) {
   std::string text =
       "# Cost models against public measurements\n\n"
       "Made by `build/release/cost_models ../shared/reference/ops "
@@ -525,8 +461,10 @@ std::string cost_model_page(const std::vector<CostModelRow>& rows) {
     text += fmt::format("| {:.0f} % | {:.1f} % | {:.2f} | {} |\n", 100 * held_out.coverage,
                         100 * held_out.half_width, sharpness(held_out), interval_verdict(row));
   }
-  return text + fmt::format("\nIntervals. Rows with a target: {} All rows: {}\n", targets.text(),
-                            all.text());
+  return text +
+         fmt::format("\nIntervals. Rows with a target: {} All rows: {}\n", targets.text(),
+                     all.text()) +
+         layout_section(layouts);
 }
 
 }  // namespace foretoken::calibrate

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "calibrate/fit/gemm_fit.h"
+#include "calibrate/published/layouts.h"
 
 namespace foretoken::calibrate {
 
@@ -29,7 +30,8 @@ double sharpness(const HeldOut& held_out);
 // Fits and tests every table below `ops`, a folder of reference data, on all cores. Deterministic.
 std::vector<CostModelRow> evaluate_cost_models(const std::filesystem::path& ops);
 
-// The page: a table and how it was made.
-std::string cost_model_page(const std::vector<CostModelRow>& rows);
+// The page: tables and how they were made.
+std::string cost_model_page(const std::vector<CostModelRow>& rows,
+                            const std::vector<LayoutRow>& layouts);
 
 }  // namespace foretoken::calibrate

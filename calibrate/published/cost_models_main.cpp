@@ -11,9 +11,11 @@
 namespace {
 
 int run(const char* ops, const char* out) {
-  const auto rows = foretoken::calibrate::evaluate_cost_models(ops);
+  namespace fc = foretoken::calibrate;
+  const auto rows = fc::evaluate_cost_models(ops);
+  const auto layouts = fc::evaluate_other_layouts(ops);
   std::ofstream file(out);
-  file << foretoken::calibrate::cost_model_page(rows);
+  file << fc::cost_model_page(rows, layouts);
   file.close();
   if (!file) {
     fmt::print(stderr, "cost_models: cannot write {}\n", out);

@@ -320,10 +320,14 @@ VerifyReport verify(const Simulation& simulation, const VerifyOptions& options) 
   if (quiet.runs() < std::min<std::size_t>(all.runs(), static_cast<std::size_t>(options.repeats))) {
     report.notes.push_back(
         fmt::format("the machine was quiet during {} of {} runs{}", quiet.runs(), all.runs(),
-                    quiet.runs() == 0 ? "; the figures are those of noisy ones" : ""));
+                    quiet.runs() > 0 ? ""
+                                     : "; the figures are those of noisy ones, and the prediction "
+                                       "is for the pace of the calibration"));
   }
-  // The cores' clock is the host's to choose, and a prediction is for one.
-  const double pace = kernels::median(used.paces);
+  // The cores' clock is the host's to choose, and a prediction is for one. A neighbour is no clock:
+  // what the sentinel took beside one says nothing of the kernels.
+  const double pace =
+      quiet.runs() == 0 && calibrated != nullptr ? calibrated->value : kernels::median(used.paces);
   const Predicted predicted = predict(restated(simulation, pace));
   const auto first_metrics = at_first.point.metrics();
   const std::map<std::string, double> before(first_metrics.begin(), first_metrics.end());
@@ -340,7 +344,7 @@ VerifyReport verify(const Simulation& simulation, const VerifyOptions& options) 
                               kernels::median(measured->second),
                               median_interval(measured->second)});
   }
-  if (calibrated != nullptr) {
+  if (calibrated != nullptr && quiet.runs() > 0) {
     report.pace = pace / calibrated->value;
     report.notes.push_back(pace_note(report));
   }

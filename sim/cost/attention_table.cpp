@@ -16,10 +16,10 @@ namespace {
 
 constexpr std::size_t kLayoutColumns = 4;
 
-double all_pairs(const std::vector<PrefillChunk>& chunks) {
+double all_pairs(const std::vector<PrefillChunk>& chunks, std::int64_t window) {
   double pairs = 0;
   for (const PrefillChunk& chunk : chunks) {
-    pairs += attended_pairs(chunk, 0);
+    pairs += attended_pairs(chunk, window);
   }
   return pairs;
 }
@@ -37,7 +37,7 @@ std::pair<double, double> single_chunk(const std::vector<PrefillChunk>& chunks) 
   for (const PrefillChunk& chunk : chunks) {
     tokens += static_cast<double>(chunk.new_tokens);
   }
-  const double pairs = all_pairs(chunks);
+  const double pairs = all_pairs(chunks, 0);
   const double context = pairs / tokens - (tokens + 1) / 2;
   return context >= 0 ? std::pair(tokens, context) : std::pair(prompt_of(pairs), 0.0);
 }
@@ -149,58 +149,99 @@ const AttentionTable::Table* AttentionTable::find(Kind kind, const Format& forma
   return nullptr;
 }
 
-// The entry of this layout, or the nearest one, and which of the two it is.
-std::pair<const AttentionTable::Entry*, bool> AttentionTable::nearest(const Table& table,
-                                                                      const AttentionOp& op) {
-  const Layout wanted{op.heads, op.kv_heads, op.head_dim, op.window};
-  const Entry* best = nullptr;
-  double least = 0;
-  for (const Entry& entry : table.entries) {
-    if (entry.layout == wanted) {
-      return {&entry, true};
-    }
+// Doublings, weighted by how much the kernels' rates change with each, and the more for what
+// selects another kernel. The weights are round numbers; 0.3 to 1 for KV heads and 1 to 2 for the
+// query heads of each predict the public tables about as well.
+double AttentionTable::distance(const Layout& wanted, const Layout& has) {
+  constexpr double kOtherHeadSize = 10, kOtherWindow = 40;
+  const auto doublings = [](double a, double b) { return std::abs(std::log2(a / b)); };
+  const auto shared = [](const Layout& layout) {
+    return static_cast<double>(layout.heads) / layout.kv_heads;
+  };
+  double sum =
+      doublings(wanted.kv_heads, has.kv_heads) / 2 + doublings(shared(wanted), shared(has));
+  if ((shared(wanted) > 1) != (shared(has) > 1)) {
+    sum += kOtherKernel;
   }
-  for (const Entry& entry : table.entries) {
-    if (entry.layout.head_dim != op.head_dim || entry.layout.window != op.window) {
-      continue;
-    }
-    const double distance =
-        std::abs(std::log(static_cast<double>(entry.layout.heads) / op.heads)) +
-        std::abs(std::log(static_cast<double>(entry.layout.kv_heads) / op.kv_heads));
-    if (best == nullptr || distance < least) {
-      least = distance;
-      best = &entry;
-    }
+  if (wanted.head_dim != has.head_dim) {
+    sum += kOtherKernel + kOtherHeadSize * doublings(wanted.head_dim, has.head_dim);
   }
-  return {best, false};
+  return wanted.window == has.window ? sum : sum + kOtherWindow;
 }
 
-std::optional<AttentionTable::Price> AttentionTable::look_up(
-    Kind kind, const AttentionOp& op, const std::array<double, SampleGrid::kMaxAxes>& where) const {
+SampleGrid::Prediction AttentionTable::stand_in(Kind kind, const Entry& entry,
+                                                const AttentionOp& op, Where where) {
+  if (kind == Kind::decode) {
+    where[0] *= static_cast<double>(op.kv_heads) / entry.layout.kv_heads;
+  } else if (kind == Kind::prefill) {
+    if (entry.layout.window != op.window) {
+      where[1] = prompt_of(all_pairs(op.chunks, op.window) / where[0]);
+    }
+    where[0] *= static_cast<double>(op.heads) / entry.layout.heads;
+  }
+  SampleGrid::Prediction found = entry.grid.at(where);
+  if (entry.by_length && !found.inside) {
+    // Where tables end more work makes a kernel no less efficient, so neither the longest call of
+    // a batch nor the largest batch of a length is exceeded there.
+    found.seconds = std::min(found.seconds, entry.by_length->at({where[1], where[0]}).seconds);
+  }
+  return found;
+}
+
+// The nearest layout whose samples hold the call, as its own end where batch x length fills a
+// memory and those of more KV heads go on; of none that runs the same kernel, the nearest.
+// Attention within a window is a shorter call of full attention, but not the other way round.
+AttentionTable::Found AttentionTable::nearest(const Table& table, const AttentionOp& op,
+                                              const Where& where) {
+  const Layout wanted{op.heads, op.kv_heads, op.head_dim, op.window};
+  Found nearest, holding;
+  for (const Entry& entry : table.entries) {
+    if (entry.layout == wanted) {
+      nearest = {&entry, 0, stand_in(table.kind, entry, op, where)};
+    }
+  }
+  if (nearest.call.inside && nearest.entry != nullptr) {
+    return nearest;
+  }
+  for (const Entry& entry : table.entries) {
+    if (entry.layout.window != 0 && entry.layout.window != op.window) {
+      continue;
+    }
+    const double far = distance(wanted, entry.layout);
+    if (far >= std::min(nearest.distance, holding.distance) && far >= kOtherKernel) {
+      continue;
+    }
+    const Found found{&entry, far, stand_in(table.kind, entry, op, where)};
+    if (found.distance < nearest.distance) {
+      nearest = found;
+    }
+    if (found.distance < std::min(holding.distance, kOtherKernel) && found.call.inside) {
+      holding = found;
+    }
+  }
+  return holding.entry != nullptr ? holding : nearest;
+}
+
+std::optional<AttentionTable::Price> AttentionTable::look_up(Kind kind, const AttentionOp& op,
+                                                             const Where& where) const {
   const Table* table = find(kind, op.kv_cache);
   if (table == nullptr) {
     return std::nullopt;
   }
-  const auto [best, measured] = nearest(*table, op);
-  if (best == nullptr) {
+  const Found found = nearest(*table, op, where);
+  if (found.entry == nullptr) {
     return std::nullopt;
   }
-  SampleGrid::Prediction found = best->grid.at(where);
-  if (best->by_length && !found.inside) {
-    // Tables end where batch x length fills a memory. More work makes a kernel no less efficient,
-    // so neither the longest call of a batch nor the largest batch of a length is exceeded there.
-    // On the imported tables, predicted beyond a quarter of their largest product from the rest,
-    // this takes the median error from 2.5 .. 20 % to 1.2 .. 11 %.
-    found.seconds =
-        std::min(found.seconds, best->by_length->at({where[1], where[0], 0, 0}).seconds);
-  }
-  Price price{found.seconds * work_seconds(kind, table->rates, op), found.inside && measured,
-              table->provenance};
-  if (!measured) {
-    if (kind == Kind::mixed) {
-      price.seconds *= static_cast<double>(op.heads) / best->layout.heads;
-    }
+  Price price{found.call.seconds * work_seconds(kind, table->rates, op),
+              found.call.inside && found.distance < kOtherKernel, table->provenance};
+  if (found.distance > 0) {
     price.provenance = weakest(price.provenance, Provenance::derived);
+    const Layout& layout = found.entry->layout;
+    if (kind == Kind::mixed) {  // a time and no multiple of the work
+      price.seconds *= static_cast<double>(op.heads) * op.head_dim /
+                       (static_cast<double>(layout.heads) * layout.head_dim);
+      price.inside = false;
+    }
   }
   return price;
 }
@@ -233,7 +274,7 @@ std::optional<AttentionTable::Price> AttentionTable::price(const AttentionOp& op
     return look_up(Kind::decode, op, {batch, static_cast<double>(op.kv_tokens) / batch, 0, 0});
   }
   const auto count = static_cast<double>(op.chunks.size());
-  return look_up(Kind::prefill, op, {count, prompt_of(all_pairs(op.chunks) / count), 0, 0});
+  return look_up(Kind::prefill, op, {count, prompt_of(all_pairs(op.chunks, 0) / count), 0, 0});
 }
 
 }  // namespace foretoken

@@ -18,6 +18,11 @@ const std::vector<CostModelRow>& rows() {
   return all;
 }
 
+const std::vector<LayoutRow>& layouts() {
+  static const std::vector<LayoutRow> all = evaluate_other_layouts(kOps);
+  return all;
+}
+
 class CostModelsTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -83,7 +88,23 @@ TEST_F(CostModelsTest, Intervals_cover_about_what_they_promise) {
 TEST_F(CostModelsTest, The_published_page_is_what_the_command_makes) {
   std::ifstream file("reports/published/cost-models.md");
   const std::string page((std::istreambuf_iterator<char>(file)), {});
-  EXPECT_EQ(page, cost_model_page(rows()));
+  EXPECT_EQ(page, cost_model_page(rows(), layouts()));
+}
+
+TEST_F(CostModelsTest, Attention_that_was_not_measured_is_priced_from_what_was) {
+  ASSERT_GE(layouts().size(), 16U);
+  for (const LayoutRow& row : layouts()) {
+    const std::string name = row.family + " on " + row.device + ", " + row.file;
+    EXPECT_GT(row.layouts.samples, 2800) << name;
+    EXPECT_LE(row.layouts.mean, 0.10) << name;
+    EXPECT_LE(row.layouts.median, 0.05) << name;
+    EXPECT_GT(row.large.samples, 250) << name;
+    EXPECT_LE(row.large.mean, 0.08) << name;
+    EXPECT_LE(row.large.median, 0.05) << name;
+    if (row.head_sizes.samples > 0) {
+      EXPECT_LE(row.head_sizes.mean, 0.30) << name;
+    }
+  }
 }
 
 }  // namespace
