@@ -133,7 +133,7 @@ AttentionTable::Table AttentionTable::read(const Profile& profile, Kind kind,
       by_length.emplace(transposed(points), 2, std::array<double, SampleGrid::kMaxAxes>{}, beyond);
     }
     table.entries.push_back(
-        {layout,
+        {layout, Doublings(layout),
          SampleGrid(std::move(points), static_cast<int>(axes), {offset, offset, 1, 64}, beyond),
          std::move(by_length)});
   }
@@ -149,24 +149,26 @@ const AttentionTable::Table* AttentionTable::find(Kind kind, const Format& forma
   return nullptr;
 }
 
+AttentionTable::Doublings::Doublings(const Layout& layout)
+    : kv_heads(std::log2(layout.kv_heads)),
+      shared(std::log2(layout.heads) - kv_heads),
+      head_dim(std::log2(layout.head_dim)) {}
+
 // Doublings, weighted by how much the kernels' rates change with each, and the more for what
 // selects another kernel. The weights are round numbers; 0.3 to 1 for KV heads and 1 to 2 for the
 // query heads of each predict the public tables about as well.
-double AttentionTable::distance(const Layout& wanted, const Layout& has) {
+double AttentionTable::distance(const Layout& wanted, const Doublings& doublings,
+                                const Entry& has) {
   constexpr double kOtherHeadSize = 10, kOtherWindow = 40;
-  const auto doublings = [](double a, double b) { return std::abs(std::log2(a / b)); };
-  const auto shared = [](const Layout& layout) {
-    return static_cast<double>(layout.heads) / layout.kv_heads;
-  };
-  double sum =
-      doublings(wanted.kv_heads, has.kv_heads) / 2 + doublings(shared(wanted), shared(has));
-  if ((shared(wanted) > 1) != (shared(has) > 1)) {
+  double sum = std::abs(doublings.kv_heads - has.doublings.kv_heads) / 2 +
+               std::abs(doublings.shared - has.doublings.shared);
+  if ((wanted.heads > wanted.kv_heads) != (has.layout.heads > has.layout.kv_heads)) {
     sum += kOtherKernel;
   }
-  if (wanted.head_dim != has.head_dim) {
-    sum += kOtherKernel + kOtherHeadSize * doublings(wanted.head_dim, has.head_dim);
+  if (wanted.head_dim != has.layout.head_dim) {
+    sum += kOtherKernel + kOtherHeadSize * std::abs(doublings.head_dim - has.doublings.head_dim);
   }
-  return wanted.window == has.window ? sum : sum + kOtherWindow;
+  return wanted.window == has.layout.window ? sum : sum + kOtherWindow;
 }
 
 SampleGrid::Prediction AttentionTable::stand_in(Kind kind, const Entry& entry,
@@ -194,32 +196,37 @@ SampleGrid::Prediction AttentionTable::stand_in(Kind kind, const Entry& entry,
 AttentionTable::Found AttentionTable::nearest(const Table& table, const AttentionOp& op,
                                               const Where& where) {
   const Layout wanted{op.heads, op.kv_heads, op.head_dim, op.window};
-  Found nearest, holding;
+  Found nearest;
   for (const Entry& entry : table.entries) {
     if (entry.layout == wanted) {
       nearest = {&entry, 0, stand_in(table.kind, entry, op, where)};
+      if (nearest.call.inside) {
+        return nearest;
+      }
     }
   }
-  if (nearest.call.inside && nearest.entry != nullptr) {
-    return nearest;
-  }
+  const Doublings doublings(wanted);
+  std::vector<std::pair<double, const Entry*>> others;
   for (const Entry& entry : table.entries) {
-    if (entry.layout.window != 0 && entry.layout.window != op.window) {
-      continue;
+    const bool other_window = entry.layout.window != 0 && entry.layout.window != op.window;
+    if (&entry != nearest.entry && !other_window) {
+      others.emplace_back(distance(wanted, doublings, entry), &entry);
     }
-    const double far = distance(wanted, entry.layout);
-    if (far >= std::min(nearest.distance, holding.distance) && far >= kOtherKernel) {
-      continue;
+  }
+  std::sort(others.begin(), others.end());
+  for (const auto& [far, entry] : others) {
+    if (nearest.entry != nullptr && far >= kOtherKernel) {
+      break;
     }
-    const Found found{&entry, far, stand_in(table.kind, entry, op, where)};
-    if (found.distance < nearest.distance) {
+    const Found found{entry, far, stand_in(table.kind, *entry, op, where)};
+    if (far < kOtherKernel && found.call.inside) {
+      return found;
+    }
+    if (nearest.entry == nullptr) {
       nearest = found;
     }
-    if (found.distance < std::min(holding.distance, kOtherKernel) && found.call.inside) {
-      holding = found;
-    }
   }
-  return holding.entry != nullptr ? holding : nearest;
+  return nearest;
 }
 
 std::optional<AttentionTable::Price> AttentionTable::look_up(Kind kind, const AttentionOp& op,

@@ -50,8 +50,14 @@ class AttentionTable {
     std::int64_t window = 0;
     auto operator<=>(const Layout&) const = default;  // NOLINT(modernize-use-nullptr): false
   };
+  // Logarithms to base 2.
+  struct Doublings {
+    explicit Doublings(const Layout& layout);
+    double kv_heads, shared, head_dim;  // shared: query heads of a KV head
+  };
   struct Entry {
     Layout layout;
+    Doublings doublings;
     SampleGrid grid;
     // Decode: the same samples, by length first.
     std::optional<SampleGrid> by_length;
@@ -80,7 +86,7 @@ class AttentionTable {
   // From here on another kernel runs.
   static constexpr double kOtherKernel = 4;
   // How unlike a call of one layout is to the call of the other that stands for it.
-  static double distance(const Layout& wanted, const Layout& has);
+  static double distance(const Layout& wanted, const Doublings& doublings, const Entry& has);
   static SampleGrid::Prediction stand_in(Kind kind, const Entry& entry, const AttentionOp& op,
                                          Where where);
   static Found nearest(const Table& table, const AttentionOp& op, const Where& where);
