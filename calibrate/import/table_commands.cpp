@@ -10,6 +10,7 @@
 #include <set>
 #include <utility>
 
+#include "calibrate/fit/transfer.h"
 #include "calibrate/import/aiconfigurator.h"
 #include "calibrate/import/llmservingsim.h"
 #include "calibrate/import/nccl_tests.h"
@@ -213,6 +214,39 @@ int run(const LayerProfileCommand& command) {
   return write(calibrate::import_llmservingsim(command.prefix, builder), command.out);
 }
 
+struct TransferCommand {
+  std::string measured, from, to, out;
+};
+
+Profile read_device(const char* option, const std::string& name) {
+  const std::filesystem::path file = config::find_file(name, {}, "calibrate/profiles");
+  if (file.empty()) {
+    throw InputError(
+        fmt::format("{} {}: neither a file nor a shipped profile; see `foretoken "
+                    "list profiles`",
+                    option, name));
+  }
+  return config::read_profile(file.string());
+}
+
+int run(const TransferCommand& command) {
+  const Profile measured = config::read_profile(command.measured);
+  Profile result = calibrate::transferred(measured, read_device("--from", command.from),
+                                          read_device("--to", command.to));
+  if (result.samples.empty()) {
+    throw InputError(
+        fmt::format("{}: no samples of GEMMs, attention or layer operators; only "
+                    "those can be transferred",
+                    command.measured));
+  }
+  for (const auto& [name, table] : measured.samples) {
+    if (!result.samples.contains(name)) {
+      fmt::print("{}: left out, another memory does not tell how it changes\n", name);
+    }
+  }
+  return write(std::move(result), command.out);
+}
+
 std::shared_ptr<TableCommand> add_common(CLI::App& command) {
   auto options = std::make_shared<TableCommand>();
   command.add_option("input", options->files, "The files")->required();
@@ -299,6 +333,21 @@ void add_table_imports(CLI::App& import_command, std::function<int()>& action) {
   llm->add_option("--out", measured->out, "Profile to write; its samples stand beside it")
       ->required();
   llm->callback([measured, &action] { action = [measured] { return run(*measured); }; });
+  auto* transfer = import_command.add_subcommand(
+      "transfer",
+      "A profile's samples as a sister device would take them: the same architecture beside "
+      "another memory, by the two datasheets");
+  const auto sister = std::make_shared<TransferCommand>();
+  transfer->add_option("profile", sister->measured, "Profile with samples")
+      ->required()
+      ->type_name("PROFILE.yaml");
+  transfer->add_option("--from", sister->from, "Device that was measured, such as a100-sxm-80gb")
+      ->required();
+  transfer->add_option("--to", sister->to, "Device that was not, such as a100-sxm-40gb")
+      ->required();
+  transfer->add_option("--out", sister->out, "Profile to write; its samples stand beside it")
+      ->required();
+  transfer->callback([sister, &action] { action = [sister] { return run(*sister); }; });
   auto* nccl = import_command.add_subcommand("nccl-tests",
                                              "What an nccl-tests program printed, into a profile");
   const auto options = add_common(*nccl);

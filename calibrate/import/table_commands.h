@@ -1,6 +1,6 @@
 // `foretoken import aiconfigurator|vidur|llmservingsim|nccl-tests`: other people's operator tables
 // into a profile, to be stacked on one that knows the device (`profile: [h100-sxm,
-// imported.yaml]`).
+// imported.yaml]`). `foretoken import transfer`: such a profile for a sister of that device.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -1,17 +1,14 @@
 #include "calibrate/ledger/tables.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <map>
 #include <vector>
 
+#include "calibrate/fit/transfer.h"
 #include "calibrate/import/aiconfigurator.h"
 #include "calibrate/import/csv_table.h"
 #include "sim/config/profile_reader.h"
-#include "sim/core/error.h"
-#include "sim/cost/gemm_format.h"
 #include "sim/serving/simulation.h"
 
 namespace foretoken::calibrate {
@@ -88,7 +85,7 @@ Samples kernel_tables(const std::string& folder, const GpuFiles& gpu, bool vllm)
 }
 
 // `here` x `to` / `from` at the shapes that all three have.
-Samples transferred(const Samples& here, const Samples& from, const Samples& to) {
+Samples by_ratio(const Samples& here, const Samples& from, const Samples& to) {
   Samples result;
   for (const auto& [name, table] : here) {
     const auto old_table = from.find(name), new_table = to.find(name);
@@ -117,82 +114,23 @@ Samples transferred(const Samples& here, const Samples& from, const Samples& to)
   return result;
 }
 
-GemmOp gemm_of(const std::string& format, const Sample& sample) {
-  const auto formats = parse_gemm_format_name(format);
-  FT_CHECK(formats.has_value(), "GEMM format {}", format);
-  GemmOp op;
-  op.weights = formats->weights;
-  op.activations = formats->activations;
-  op.m = sample.shape[0];
-  op.n = sample.shape[1];
-  op.k = sample.shape[2];
-  return op;
-}
-
-AttentionOp attention_of(bool decode, const std::string& kv_cache, const Sample& sample) {
-  AttentionOp op;
-  op.decode = decode;
-  op.kv_cache = parse_format(kv_cache, FormatRole::kv_cache);
-  op.heads = static_cast<int>(sample.shape[0]);
-  op.kv_heads = static_cast<int>(sample.shape[1]);
-  op.head_dim = static_cast<int>(sample.shape[2]);
-  op.window = sample.shape[3];
-  const std::int64_t batch = sample.shape[4], tokens = sample.shape[5];
-  if (decode) {
-    op.sequences = batch;
-    op.kv_tokens = batch * tokens;
-  } else {
-    op.chunks.assign(static_cast<std::size_t>(batch), {tokens, 0});
-  }
-  return op;
-}
-
-double price(const CostModel& datasheet, const std::string& table, const Sample& sample) {
-  constexpr std::string_view kGemm = "gemm.", kPrefill = "attention.prefill.",
-                             kDecode = "attention.decode.";
-  if (table.starts_with(kGemm)) {
-    return datasheet.gemm(gemm_of(table.substr(kGemm.size()), sample)).seconds;
-  }
-  const bool decode = table.starts_with(kDecode);
-  FT_CHECK(decode || table.starts_with(kPrefill), "{} is not scaled", table);
-  const std::string kv_cache = table.substr((decode ? kDecode : kPrefill).size());
-  return datasheet.attention(attention_of(decode, kv_cache, sample)).seconds;
-}
-
 Profile datasheet(const GpuFiles& gpu) {
   return config::read_profile("calibrate/profiles/" + gpu.profile + ".yaml");
-}
-
-// Each time by what the datasheets say that the same call takes longer or shorter on the other
-// device, at most in proportion: what a call takes beside moving its bytes does not change with
-// them.
-void scale_to(Samples& tables, const GpuFiles& from, const GpuFiles& to) {
-  const CostModel old_device(datasheet(from)), new_device(datasheet(to));
-  for (auto& [name, table] : tables) {
-    table.source += fmt::format(" + {} - {}, datasheets", to.profile, from.profile);
-    for (Sample& sample : table.samples) {
-      const double before = price(old_device, name, sample);
-      const double after = price(new_device, name, sample);
-      const double in_proportion = sample.seconds * (after / before - 1);
-      const double change = after - before;
-      sample.seconds += std::abs(change) < std::abs(in_proportion) ? change : in_proportion;
-    }
-  }
 }
 
 Samples engine_tables(const std::string& folder, const TableKey& key) {
   const GpuFiles& gpu = *key.gpu;
   if (!gpu.tables_of.empty()) {
-    Samples tables = kernel_tables(folder, gpu, key.vllm);
-    scale_to(tables, *find_gpu(gpu.tables_of), gpu);
-    return tables;
+    Profile measured;
+    measured.samples = kernel_tables(folder, gpu, key.vllm);
+    return transferred(measured, datasheet(*find_gpu(gpu.tables_of)), datasheet(gpu)).samples;
   }
   if (!key.vllm || gpu.vllm_as_on.empty()) {
     return kernel_tables(folder, gpu, key.vllm);
   }
   const GpuFiles& sister = *find_gpu(gpu.vllm_as_on);
-  return transferred(kernel_tables(folder, gpu, false), kernel_tables(folder, sister, false),
-                     kernel_tables(folder, sister, true));
+  return by_ratio(kernel_tables(folder, gpu, false), kernel_tables(folder, sister, false),
+                  kernel_tables(folder, sister, true));
 }
 
 // CUDA-graph rows where a framework was measured both ways. The L40S box has no working peer access

@@ -412,10 +412,29 @@ std::string layout_section(const std::vector<LayoutRow>& rows) {
   return text;
 }
 
+std::string sister_section(const std::vector<SisterRow>& rows) {
+  std::string text =
+      "\n## A device that nobody measured\n\n"
+      "`foretoken import transfer`: every call that the H100 and the H200 tables of TensorRT-LLM "
+      "1.3.0rc20 share, the H200's predicted from the H100's by what the two datasheets say that "
+      "it takes longer or shorter; beside it the H100's times as they are.\n\n"
+      "| table | calls | median | mean | p90 | unchanged: median | mean | p90 |\n"
+      "|---|---|---|---|---|---|---|---|\n";
+  for (const SisterRow& row : rows) {
+    const HeldOut &moved = row.transferred, &still = row.as_it_measured;
+    text += fmt::format(
+        "| {} | {} | {:.1f} % | {:.1f} % | {:.1f} % | {:.1f} % | {:.1f} % | {:.1f} % |\n",
+        row.table, moved.samples, 100 * moved.median, 100 * moved.mean, 100 * moved.p90,
+        100 * still.median, 100 * still.mean, 100 * still.p90);
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string cost_model_page(const std::vector<CostModelRow>& rows,
-                            const std::vector<LayoutRow>& layouts) {
+                            const std::vector<LayoutRow>& layouts,
+                            const std::vector<SisterRow>& sisters) {
   std::string text =
       "# Cost models against public measurements\n\n"
       "Made by `build/release/cost_models ../shared/reference/ops "
@@ -464,7 +483,7 @@ std::string cost_model_page(const std::vector<CostModelRow>& rows,
   return text +
          fmt::format("\nIntervals. Rows with a target: {} All rows: {}\n", targets.text(),
                      all.text()) +
-         layout_section(layouts);
+         layout_section(layouts) + sister_section(sisters);
 }
 
 }  // namespace foretoken::calibrate

@@ -7,6 +7,7 @@
 
 #include "calibrate/fit/gemm_fit.h"
 #include "calibrate/published/layouts.h"
+#include "calibrate/published/sisters.h"
 
 namespace foretoken::calibrate {
 
@@ -32,6 +33,7 @@ std::vector<CostModelRow> evaluate_cost_models(const std::filesystem::path& ops)
 
 // The page: tables and how they were made.
 std::string cost_model_page(const std::vector<CostModelRow>& rows,
-                            const std::vector<LayoutRow>& layouts);
+                            const std::vector<LayoutRow>& layouts,
+                            const std::vector<SisterRow>& sisters);
 
 }  // namespace foretoken::calibrate

@@ -14,8 +14,9 @@ int run(const char* ops, const char* out) {
   namespace fc = foretoken::calibrate;
   const auto rows = fc::evaluate_cost_models(ops);
   const auto layouts = fc::evaluate_other_layouts(ops);
+  const auto sisters = fc::evaluate_sisters(ops);
   std::ofstream file(out);
-  file << fc::cost_model_page(rows, layouts);
+  file << fc::cost_model_page(rows, layouts, sisters);
   file.close();
   if (!file) {
     fmt::print(stderr, "cost_models: cannot write {}\n", out);

@@ -125,6 +125,13 @@ constexpr Page kPages[] = {
      "the given path and end in dense.csv, per_sequence.csv and attention.csv. They were measured "
      "with one model at one tensor degree, which must be stated.",
      "foretoken import llmservingsim RTX4090_bf16_tp1_ --model llama-3.1-8b --out my-gpu.yaml"},
+    {"foretoken import transfer",
+     "Turns a profile's samples of GEMMs, attention and layer operators into those of a device of "
+     "the same architecture beside another memory: each time changes by what the two datasheets "
+     "say that the call takes longer or shorter, at most in proportion. The samples count as "
+     "derived. Stack the result on the other device: `profile: [a100-sxm-40gb, my-a100-40.yaml]`.",
+     "foretoken import transfer my-a100.yaml --from a100-sxm-80gb --to a100-sxm-40gb "
+     "--out my-a100-40.yaml"},
     {"foretoken import nccl-tests",
      "Reads what an nccl-tests program printed into a profile; times are those of its out-of-place "
      "column, sizes in bytes.",

@@ -88,7 +88,19 @@ TEST_F(CostModelsTest, Intervals_cover_about_what_they_promise) {
 TEST_F(CostModelsTest, The_published_page_is_what_the_command_makes) {
   std::ifstream file("reports/published/cost-models.md");
   const std::string page((std::istreambuf_iterator<char>(file)), {});
-  EXPECT_EQ(page, cost_model_page(rows(), layouts()));
+  EXPECT_EQ(page, cost_model_page(rows(), layouts(), evaluate_sisters(kOps)));
+}
+
+TEST_F(CostModelsTest, A_sister_device_is_predicted_from_a_measured_one) {
+  const auto sisters = evaluate_sisters(kOps);
+  ASSERT_GE(sisters.size(), 7U);
+  for (const SisterRow& row : sisters) {
+    EXPECT_GT(row.transferred.samples, 4000) << row.table;
+    EXPECT_LE(row.transferred.mean, 0.09) << row.table;
+    if (row.table.starts_with("gemm.")) {
+      EXPECT_LT(row.transferred.mean, 0.7 * row.as_it_measured.mean) << row.table;
+    }
+  }
 }
 
 TEST_F(CostModelsTest, Attention_that_was_not_measured_is_priced_from_what_was) {
