@@ -98,21 +98,28 @@ bool begins_with_brace(const std::string& text) {
 
 }  // namespace
 
-void check_model(const ModelSpec& model, const std::string& file) {
+void check_model(const ModelSpec& model, const std::string& file, const Node* document) {
   const auto refuse = [&](const std::string& key, const std::string& message) {
-    throw InputError(SourceMark{file, 0, 0}, key, message);
+    const Node* node = document;
+    for (std::size_t begin = 0; node != nullptr && begin < key.size();) {
+      const std::size_t end = std::min(key.find('.', begin), key.size());
+      node = node->find(key.substr(begin, end - begin));
+      begin = end + 1;
+    }
+    throw InputError(node != nullptr ? node->mark : SourceMark{file, 0, 0}, key, message);
   };
   if (model.heads % model.kv_heads != 0) {
-    refuse("kv_heads",
-           fmt::format("{} KV heads do not divide the {} heads", model.kv_heads, model.heads));
+    refuse("kv_heads", fmt::format("{} KV heads do not divide the {} heads; state a divisor of {}",
+                                   model.kv_heads, model.heads, model.heads));
   }
   if (model.moe.active > model.moe.experts) {
-    refuse("moe.active",
-           fmt::format("{} active of {} experts", model.moe.active, model.moe.experts));
+    refuse("moe.active", fmt::format("{} active of {} experts; state at most {}", model.moe.active,
+                                     model.moe.experts, model.moe.experts));
   }
   if (model.moe.first_dense_layers > model.layers) {
     refuse("moe.first_dense_layers",
-           fmt::format("{} of {} layers", model.moe.first_dense_layers, model.layers));
+           fmt::format("{} of {} layers; state at most {}", model.moe.first_dense_layers,
+                       model.layers, model.layers));
   }
 }
 
@@ -126,7 +133,7 @@ ModelSpec parse_model_yaml(const std::string& text, const std::string& file) {
   read_shape(map, model);
   read_variants(map, model);
   map.finish();
-  check_model(model, file);
+  check_model(model, file, document.get());
   return model;
 }
 

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "sim/config/document.h"
 #include "sim/spec/model.h"
 
 namespace foretoken::config {
@@ -20,7 +21,8 @@ ModelSpec parse_model_yaml(const std::string& text, const std::string& file);
 ModelSpec parse_hugging_face(const std::string& text, const std::string& file);
 
 // What holds for every model, whichever way it was read: throws InputError on a relation that
-// cannot be, such as KV heads that do not divide the heads.
-void check_model(const ModelSpec& model, const std::string& file);
+// cannot be, such as KV heads that do not divide the heads. `document`: what it was read from, in
+// the keys of our format, for the line; null where the keys are another format's.
+void check_model(const ModelSpec& model, const std::string& file, const Node* document = nullptr);
 
 }  // namespace foretoken::config

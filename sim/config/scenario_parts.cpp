@@ -1,5 +1,7 @@
 #include "sim/config/scenario_parts.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <filesystem>
@@ -11,6 +13,11 @@ namespace foretoken::config {
 
 std::string resolve(const Node& node, const std::string& path, const std::string& file,
                     const std::string& folder) {
+  if (node.kind == Node::Kind::map) {
+    fail(node, path,
+         fmt::format("found a map; put it into a file and name that here, or a shipped name of {}",
+                     folder));
+  }
   const std::string name = read_string(node, path);
   const auto found = find_file(name, std::filesystem::path(file).parent_path(), folder);
   if (!found.empty()) {

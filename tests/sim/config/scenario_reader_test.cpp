@@ -36,6 +36,14 @@ TEST(Scenario, Defaults_are_those_of_the_vllm_v1_preset) {
   EXPECT_EQ(s.seed, 1U);
 }
 
+TEST(Scenario, A_model_written_into_the_scenario_is_told_where_to_go) {
+  std::string text = kBase;
+  text.replace(text.find("llama-3.1-8b"), 12, "{name: my-7b, layers: 28}");
+  EXPECT_EQ(refusal(text),
+            "a.yaml:2:8: model: found a map; put it into a file and name that here, or a shipped "
+            "name of scenarios/models");
+}
+
 TEST(Scenario, Everything_that_can_be_stated_is_read) {
   const ScenarioSpec s = parse(
       "schema: 1\nmodel: llama-3.1-8b\ncluster: hgx-h100-8\nprofile: [h100-sxm]\n"
