@@ -221,18 +221,19 @@ struct TransferCommand {
 Profile read_device(const char* option, const std::string& name) {
   const std::filesystem::path file = config::find_file(name, {}, "calibrate/profiles");
   if (file.empty()) {
-    throw InputError(
-        fmt::format("{} {}: neither a file nor a shipped profile; see `foretoken "
-                    "list profiles`",
-                    option, name));
+    throw InputError(fmt::format("{}: {}", option, config::not_found(name, "calibrate/profiles")));
   }
   return config::read_profile(file.string());
 }
 
 int run(const TransferCommand& command) {
   const Profile measured = config::read_profile(command.measured);
-  Profile result = calibrate::transferred(measured, read_device("--from", command.from),
-                                          read_device("--to", command.to));
+  const Profile from = read_device("--from", command.from);
+  if (!measured.device.empty() && measured.device != from.device) {
+    fmt::print("note: these samples say they are of {}, --from is {}\n", measured.device,
+               from.device);
+  }
+  Profile result = calibrate::transferred(measured, from, read_device("--to", command.to));
   if (result.samples.empty()) {
     throw InputError(
         fmt::format("{}: no samples of GEMMs, attention or layer operators; only "

@@ -109,8 +109,8 @@ EngineConstants plain_host(const std::vector<Knob>& knobs) {
   return constants;
 }
 
-// A descent along one constant at a time ends where it ends: from a plain host and from `start`,
-// the better of the two.
+// A descent along one constant at a time, which ends where it ends: it begins at a plain host or at
+// `start`, whichever is better.
 EngineConstants fit_group(const std::vector<const LedgerRow*>& rows, const TableCosts& costs,
                           const EngineConstants& start, int threads) {
   const bool serving = rows.front()->harness == Harness::serving;

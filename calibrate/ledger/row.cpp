@@ -93,7 +93,8 @@ void read_overview(const std::string& folder, std::vector<LedgerRow>& out) {
 // The file's header names Polaris, whose nodes have four A100-SXM4 of 40 GB; the collection filed
 // them as 80 GB for want of a size. The rows agree: the latency of Llama-2-70B on four GPUs doubles
 // where its cache outgrows what 40 GB leave beside the weights (18 thousand tokens), at batch 16
-// between 512 + 512 and 1024 + 1024 tokens, at batch 64 between 128 + 128 and 256 + 256.
+// between 512 + 512 and 1024 + 1024 tokens (in one of two series), at batch 64 between 128 + 128
+// and 256 + 256.
 constexpr const char* kArgonneA100 = "A100S-40GB";
 
 void read_argonne(const std::string& folder, const std::string& file, bool layouts,
